@@ -1,0 +1,8 @@
+//! edge-filter: a packet filter for Linux edge hosts.
+//!
+//! A rule's way runs through the modules in this order: [`policy`] (what was
+//! written, checked, and the reference model of what it means), [`compile`]
+//! (one table image per hook), [`kernel`] (load, attach, count). [`cli`]
+//! holds one file per command.
+
+pub mod policy;
