@@ -219,9 +219,9 @@ const fn lowest_bit(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
     static NUMBERS: [u8; 64] = {
         let mut numbers = [0; 64];
-        let mut bit = 0;
+        let mut bit = 0_u8;
         while bit < 64 {
-            numbers[(SEQUENCE << bit >> 58) as usize] = bit as u8;
+            numbers[(SEQUENCE << bit >> 58) as usize] = bit;
             bit += 1;
         }
         numbers

@@ -46,7 +46,9 @@ impl Policy {
     /// The role named `name`.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<&Interface> {
-        self.interfaces.iter().find(|interface| interface.name == name)
+        self.interfaces
+            .iter()
+            .find(|interface| interface.name == name)
     }
 
     /// The rules of one hook, in the order in which they are asked.
