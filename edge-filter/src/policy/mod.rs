@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 pub mod counter;
 pub mod interface;
+pub mod model;
 pub mod rule;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
