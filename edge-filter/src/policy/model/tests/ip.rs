@@ -78,6 +78,8 @@ fn total_length_lies_between_the_header_and_the_frame() {
     assert_eq!(open().verdict(&length(19)), "drop by drop:malformed");
     assert_eq!(open().verdict(&length(41)), "drop by drop:malformed");
     assert_eq!(open().verdict(&length(40)), "allow by all");
+    let inside_options = patched(with_options(&[1; 8]), IP + 2, &[0, 24]);
+    assert_eq!(open().verdict(&inside_options), "drop by drop:malformed");
     // A header and nothing else is a packet of a protocol without checks.
     let bare = ip4(&v4(47, &[]));
     assert_eq!(open().verdict(&bare), "allow by all");
@@ -242,6 +244,9 @@ fn hop_by_hop_comes_first_or_not_at_all() {
 #[test]
 fn an_extension_header_needs_8_bytes_and_then_its_length() {
     let cut = v6(60, &extension(6, &[])[..7]);
+    assert_eq!(open().verdict(&ip6(&cut)), "drop by drop:malformed");
+    // It is cut before it is a fragment.
+    let cut = v6(44, &fragment(6, 1, &[])[..7]);
     assert_eq!(open().verdict(&ip6(&cut)), "drop by drop:malformed");
     let mut options = extension(47, &[0; 8]);
     options[1] = 1;
