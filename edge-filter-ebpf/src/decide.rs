@@ -98,12 +98,8 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
                 return Some(Counter::MLD);
             }
         }
-        if allowed(essential::ICMP_ERRORS) && packet.mirrors {
-            match mirrors_allowed(&packet.mirror, tables) {
-                Some(true) => return Some(Counter::ICMP_ERROR),
-                Some(false) => {}
-                None => return Some(Counter::INTERNAL),
-            }
+        if allowed(essential::ICMP_ERRORS) && packet.mirrors_allowed {
+            return Some(Counter::ICMP_ERROR);
         }
         if allowed(essential::PING) {
             let echo = match (packet.key.family, outbound) {
@@ -148,16 +144,4 @@ fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
         return Some(Counter::ESSENTIALS);
     }
     allowed.then_some(Counter::ND)
-}
-
-/// Whether the first rule that matches `mirror` allows it. `None` if a loop ran
-/// out.
-#[inline(never)]
-fn mirrors_allowed<T: Tables>(mirror: &Key, tables: &T) -> Option<bool> {
-    let source = classify::source(mirror, tables)?;
-    match classify::classify(mirror, source, tables) {
-        Match::Rule(rule) => Some(tables.bit(tables.constant(Constant::Allowing), rule)),
-        Match::None => Some(false),
-        Match::Internal => None,
-    }
 }

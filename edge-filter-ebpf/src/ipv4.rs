@@ -5,6 +5,7 @@ use crate::counter::Counter;
 use crate::frame::{Frame, Header};
 use crate::packet::{Address, Family, Ip};
 use crate::tables::Tables;
+use crate::walks::Walks;
 
 /// More fragments, and the fragment offset.
 pub(crate) const FRAGMENT: u16 = 0x3fff;
@@ -21,7 +22,7 @@ const STRICT_SOURCE_ROUTE: u8 = 137;
 /// # Errors
 /// The counter of the fault that the header has.
 #[inline(always)]
-pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<Ip, Counter> {
+pub fn read<F: Walks, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<Ip, Counter> {
     let left = frame.length().wrapping_sub(at);
     let header = frame.header::<20>(at)?;
     let first = header.u8::<0>();
@@ -50,14 +51,17 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
         end: at + total_length,
     };
     if header_length > 20 {
-        read_options(frame, at + 20, payload)?;
+        frame.options(at + 20, payload)?;
     }
     Ok(ip)
 }
 
 /// Walks the options from `at` to `end` (RFC 7126 on source routing).
+///
+/// # Errors
+/// The counter of the fault that they have.
 #[inline(always)]
-fn read_options<F: Frame>(frame: &mut F, mut at: u32, end: u32) -> Result<(), Counter> {
+pub fn walk<F: Frame>(frame: &mut F, mut at: u32, end: u32) -> Result<(), Counter> {
     for _ in 0..MAX_OPTIONS {
         if at >= end {
             return Ok(());

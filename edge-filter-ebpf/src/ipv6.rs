@@ -5,6 +5,7 @@ use crate::counter::Counter;
 use crate::frame::{Frame, Header};
 use crate::packet::{Address, Family, Ip};
 use crate::tables::Tables;
+use crate::walks::Walks;
 
 const HEADER: u32 = 40;
 /// The most extension headers that are walked (RFC 7112 asks for a limit).
@@ -25,7 +26,7 @@ const SHIM6: u8 = 140;
 /// # Errors
 /// The counter of the fault that they have.
 #[inline(always)]
-pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<Ip, Counter> {
+pub fn read<F: Walks, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<Ip, Counter> {
     let whole = frame.length();
     let header = frame.header::<40>(at)?;
     if header.u8::<0>() >> 4 != 6 {
@@ -50,7 +51,7 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
         high: header.u64::<24>(),
         low: header.u64::<32>(),
     };
-    let (protocol, payload) = walk(frame, next, at + HEADER, end)?;
+    let (protocol, payload) = behind_extensions(frame, next, at + HEADER, end)?;
     Ok(Ip {
         family: Family::V6,
         source,
@@ -62,10 +63,29 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
     })
 }
 
+/// The protocol behind all extension headers, of which there are seldom any, and
+/// the offset of its header.
+#[inline(always)]
+pub(crate) fn behind_extensions<F: Walks>(
+    frame: &mut F,
+    next: u8,
+    at: u32,
+    end: u32,
+) -> Result<(u8, u32), Counter> {
+    if next == NO_NEXT_HEADER || is_extension(next) {
+        frame.extension_headers(next, at, end)
+    } else {
+        Ok((next, at))
+    }
+}
+
 /// Walks the extension headers from `at` on; `next` names the first. Returns
 /// the protocol and the offset of its header.
+///
+/// # Errors
+/// The counter of the fault that they have.
 #[inline(always)]
-pub(crate) fn walk<F: Frame>(
+pub fn walk<F: Frame>(
     frame: &mut F,
     mut next: u8,
     mut at: u32,

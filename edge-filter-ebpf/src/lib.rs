@@ -34,18 +34,19 @@ pub mod packet;
 pub mod quote;
 pub mod tables;
 pub mod transport;
+pub mod walks;
 
 use counter::Counter;
 use ethernet::Network;
-use frame::Frame;
 use tables::Tables;
+use walks::Walks;
 
 /// Judges one frame: the counter that it moves, or [`Counter::NOT_LINEAR`] if
 /// the frame's source must first bring more of it within reach.
 ///
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
-pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Counter {
+pub fn judge<F: Walks, T: Tables>(frame: &mut F, tables: &T) -> Counter {
     match parse(frame, tables) {
         Ok(packet) => decide::decide(&packet, tables),
         Err(counter) => counter,
@@ -53,16 +54,16 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Counter {
 }
 
 #[inline(always)]
-fn parse<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<packet::Packet, Counter> {
+fn parse<F: Walks, T: Tables>(frame: &mut F, tables: &T) -> Result<packet::Packet, Counter> {
     match ethernet::read(frame, tables)? {
         Network::Arp { at } => Err(arp::judge(frame, tables, at)),
         Network::Ipv4 { at } => {
             let ip = ipv4::read(frame, tables, at)?;
-            transport::read(frame, ip)
+            transport::read(frame, ip, tables)
         }
         Network::Ipv6 { at } => {
             let ip = ipv6::read(frame, tables, at)?;
-            transport::read(frame, ip)
+            transport::read(frame, ip, tables)
         }
     }
 }

@@ -4,6 +4,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod copied;
 mod xdp;
 
 use aya_ebpf::bindings::BPF_F_RDONLY_PROG;

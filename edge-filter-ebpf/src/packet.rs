@@ -46,11 +46,9 @@ pub struct Packet {
     /// Type and code (type in the high byte) if it is ICMP under IPv4 or
     /// ICMPv6 under IPv6; else [`NO_ICMP`].
     pub icmp: u32,
-    /// The packet that its quote runs against, if it is an ICMP error and
-    /// `mirrors`; else the packet itself.
-    pub mirror: Key,
-    /// Whether there is such a packet.
-    pub mirrors: bool,
+    /// Whether it is an ICMP error that mirrors an allowed packet. Only looked
+    /// at where such errors are let through.
+    pub mirrors_allowed: bool,
 }
 
 /// Stands for type and code in a packet that has none.

@@ -1,11 +1,15 @@
 //! The packet that an ICMP error quotes, and the one that it mirrors
 //! (RFC 792, RFC 4443; `docs/verdicts.md` §7).
 
+use crate::classify::{self, Match};
+use crate::config::{Constant, essential};
 use crate::counter::Counter;
 use crate::frame::{Frame, Header};
 use crate::ipv4::FRAGMENT;
 use crate::ipv6;
 use crate::packet::{Address, Family, Ip, Key, protocol};
+use crate::tables::Tables;
+use crate::walks::Walks;
 
 /// What an ICMP message holds before the quote.
 const ICMP: u32 = 8;
@@ -22,29 +26,67 @@ pub const fn is_error(family: Family, kind: u16) -> bool {
     }
 }
 
-/// Reads the quote of the ICMP error that `outer` carries. Returns whether it
-/// mirrors a packet, which `mirror` then is: the one that runs against the
-/// quoted one.
+/// Whether the ICMP error that `outer` carries mirrors a packet whose first
+/// matching rule allows it. Without `icmp-errors` the quote is only checked.
 ///
 /// # Errors
 /// [`Counter::MALFORMED`] if the quote is cut short or is no IP packet.
 #[inline(always)]
-pub fn read<F: Frame>(frame: &mut F, outer: &Ip, mirror: &mut Key) -> Result<bool, Counter> {
+pub fn mirrors_allowed<F: Walks, T: Tables>(
+    frame: &mut F,
+    outer: &Ip,
+    tables: &T,
+) -> Result<bool, Counter> {
     let at = outer.payload + ICMP;
-    match outer.family {
-        Family::V4 => read_v4(frame, outer, at, mirror),
-        Family::V6 => read_v6(frame, outer, at, mirror),
+    let quoted = match outer.family {
+        Family::V4 => read_v4(frame, at, outer.end)?,
+        Family::V6 => read_v6(frame, at, outer.end)?,
+    };
+    if quoted.protocol == NOTHING
+        || quoted.source != outer.destination
+        || tables.constant(Constant::Essentials) & essential::ICMP_ERRORS == 0
+    {
+        return Ok(false);
+    }
+    let ports = if protocol::has_ports(quoted.protocol as u8) {
+        frame.header::<4>(quoted.payload)?.u32::<0>()
+    } else {
+        0
+    };
+    let mirror = Key {
+        family: outer.family,
+        source: quoted.destination,
+        destination: outer.destination,
+        protocol: quoted.protocol as u8,
+        source_port: ports as u16,
+        destination_port: (ports >> 16) as u16,
+    };
+    let Some(source) = classify::source(&mirror, tables) else {
+        return Err(Counter::INTERNAL);
+    };
+    match classify::classify(&mirror, source, tables) {
+        Match::Rule(rule) => Ok(tables.bit(tables.constant(Constant::Allowing), rule)),
+        Match::None => Ok(false),
+        Match::Internal => Err(Counter::INTERNAL),
     }
 }
 
+/// What a quote says of the packet that it quotes.
+struct Quoted {
+    source: Address,
+    destination: Address,
+    /// The protocol; [`NOTHING`] if the packet is one that never got out.
+    protocol: u32,
+    /// The offset of what was quoted behind the IP headers.
+    payload: u32,
+}
+
+/// No protocol number.
+const NOTHING: u32 = u32::MAX;
+
 #[inline(always)]
-fn read_v4<F: Frame>(
-    frame: &mut F,
-    outer: &Ip,
-    at: u32,
-    mirror: &mut Key,
-) -> Result<bool, Counter> {
-    let left = outer.end - at;
+fn read_v4<F: Frame>(frame: &mut F, at: u32, end: u32) -> Result<Quoted, Counter> {
+    let left = end - at;
     if left < 20 {
         return Err(Counter::MALFORMED);
     }
@@ -54,24 +96,22 @@ fn read_v4<F: Frame>(
     if first >> 4 != 4 || header_length < 20 || header_length + TRANSPORT > left {
         return Err(Counter::MALFORMED);
     }
-    let source = Address::v4(header.u32::<12>());
-    if header.u16::<6>() & FRAGMENT != 0 || source != outer.destination {
-        return Ok(false);
-    }
-    let destination = Address::v4(header.u32::<16>());
-    let protocol = header.u8::<9>();
-    *mirror = against(frame, outer, destination, protocol, at + header_length)?;
-    Ok(true)
+    let is_fragment = header.u16::<6>() & FRAGMENT != 0;
+    Ok(Quoted {
+        source: Address::v4(header.u32::<12>()),
+        destination: Address::v4(header.u32::<16>()),
+        protocol: if is_fragment {
+            NOTHING
+        } else {
+            u32::from(header.u8::<9>())
+        },
+        payload: at + header_length,
+    })
 }
 
 #[inline(always)]
-fn read_v6<F: Frame>(
-    frame: &mut F,
-    outer: &Ip,
-    at: u32,
-    mirror: &mut Key,
-) -> Result<bool, Counter> {
-    if outer.end - at < 40 {
+fn read_v6<F: Walks>(frame: &mut F, at: u32, end: u32) -> Result<Quoted, Counter> {
+    if end - at < 40 {
         return Err(Counter::MALFORMED);
     }
     let header = frame.header::<40>(at)?;
@@ -87,43 +127,27 @@ fn read_v6<F: Frame>(
         high: header.u64::<24>(),
         low: header.u64::<32>(),
     };
-    let (protocol, payload) = match ipv6::walk(frame, next, at + 40, outer.end) {
-        Ok(found) => found,
+    let (protocol, payload) = match ipv6::behind_extensions(frame, next, at + 40, end) {
+        Ok((protocol, payload)) => (u32::from(protocol), payload),
         Err(fault @ (Counter::MALFORMED | Counter::NOT_LINEAR | Counter::INTERNAL)) => {
             return Err(fault);
         }
-        Err(_) => return Ok(false),
+        Err(_) => {
+            return Ok(Quoted {
+                source,
+                destination,
+                protocol: NOTHING,
+                payload: at,
+            });
+        }
     };
-    if outer.end - payload < TRANSPORT {
+    if end - payload < TRANSPORT {
         return Err(Counter::MALFORMED);
     }
-    if source != outer.destination {
-        return Ok(false);
-    }
-    *mirror = against(frame, outer, destination, protocol, payload)?;
-    Ok(true)
-}
-
-/// The packet from the quoted destination back to the quoted source.
-#[inline(always)]
-fn against<F: Frame>(
-    frame: &mut F,
-    outer: &Ip,
-    quoted_destination: Address,
-    protocol: u8,
-    payload: u32,
-) -> Result<Key, Counter> {
-    let ports = if protocol::has_ports(protocol) {
-        frame.header::<4>(payload)?.u32::<0>()
-    } else {
-        0
-    };
-    Ok(Key {
-        family: outer.family,
-        source: quoted_destination,
-        destination: outer.destination,
+    Ok(Quoted {
+        source,
+        destination,
         protocol,
-        source_port: ports as u16,
-        destination_port: (ports >> 16) as u16,
+        payload,
     })
 }

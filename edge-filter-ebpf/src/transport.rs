@@ -4,6 +4,8 @@ use crate::counter::Counter;
 use crate::frame::{Frame, Header};
 use crate::packet::{Family, Ip, Key, NO_ICMP, Packet, protocol};
 use crate::quote;
+use crate::tables::Tables;
+use crate::walks::Walks;
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -17,7 +19,7 @@ const LOW_SIX: u8 = 0x3f;
 /// # Errors
 /// The counter of the fault that the header has.
 #[inline(always)]
-pub fn read<F: Frame>(frame: &mut F, ip: Ip) -> Result<Packet, Counter> {
+pub fn read<F: Walks, T: Tables>(frame: &mut F, ip: Ip, tables: &T) -> Result<Packet, Counter> {
     let length = ip.end - ip.payload;
     let mut key = Key {
         family: ip.family,
@@ -31,8 +33,7 @@ pub fn read<F: Frame>(frame: &mut F, ip: Ip) -> Result<Packet, Counter> {
         key,
         hop_limit: ip.hop_limit,
         icmp: NO_ICMP,
-        mirror: key,
-        mirrors: false,
+        mirrors_allowed: false,
     };
     let ports = match (ip.protocol, ip.family) {
         (protocol::TCP, _) => tcp(frame, ip.payload, length)?,
@@ -42,7 +43,7 @@ pub fn read<F: Frame>(frame: &mut F, ip: Ip) -> Result<Packet, Counter> {
             let kind = icmp(frame, ip.payload, length)?;
             packet.icmp = u32::from(kind);
             if quote::is_error(ip.family, kind) {
-                packet.mirrors = quote::read(frame, &ip, &mut packet.mirror)?;
+                packet.mirrors_allowed = frame.mirrors_allowed(&ip, tables)?;
             }
             0
         }

@@ -3,13 +3,18 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::frame::{Frame, Header};
 use edge_filter_ebpf::judge;
+use edge_filter_ebpf::packet::Ip;
+use edge_filter_ebpf::tables::Tables;
+use edge_filter_ebpf::walks::Walks;
 
+use crate::copied::{self, edge_filter_in_copied};
 use crate::{Maps, settle};
 
 /// Judges one frame that arrives.
@@ -17,37 +22,30 @@ use crate::{Maps, settle};
 pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
     // SAFETY: the context is the one that the kernel called with.
     let length = unsafe { bpf_xdp_get_buff_len(context.ctx) } as u32;
+    let mut counter = judge_linear(&context, length);
+    if counter == Counter::NOT_LINEAR {
+        counter = Counter(edge_filter_in_copied(context.ctx, length));
+    }
+    if settle(counter, length) { XDP_PASS } else { XDP_DROP }
+}
+
+/// Judges a frame by its first buffer. Not inlined, so that its stack and that
+/// of the other way through are not there at once: 512 bytes hold a whole chain
+/// of calls.
+#[inline(never)]
+fn judge_linear(context: &XdpContext, length: u32) -> Counter {
     let mut frame = Linear {
+        context: context.ctx,
         begin: context.data(),
         end: context.data_end(),
         length,
     };
-    let mut counter = judge(&mut frame, &Maps);
-    if counter == Counter::NOT_LINEAR {
-        counter = judge_copied(&context, length);
-    }
-    if settle(counter, length) {
-        XDP_PASS
-    } else {
-        XDP_DROP
-    }
-}
-
-/// Judges a frame whose headers do not all lie in its first buffer.
-#[inline(never)]
-fn judge_copied(context: &XdpContext, length: u32) -> Counter {
-    judge(
-        &mut Copied {
-            context,
-            length,
-            header: [0; LONGEST],
-        },
-        &Maps,
-    )
+    judge(&mut frame, &Maps)
 }
 
 /// A frame's first buffer, read in place.
 struct Linear {
+    context: *mut xdp_md,
     begin: usize,
     end: usize,
     length: u32,
@@ -158,37 +156,19 @@ impl Header for Loaded {
     }
 }
 
-/// A frame whose headers are copied out one by one.
-struct Copied<'a> {
-    context: &'a XdpContext,
-    length: u32,
-    header: [u8; LONGEST],
-}
-
-/// The longest header that is asked for: IPv6's.
-const LONGEST: usize = 40;
-
-impl Frame for Copied<'_> {
-    type Header<'a, const N: usize>
-        = &'a [u8; N]
-    where
-        Self: 'a;
-
+impl Walks for Linear {
     #[inline(always)]
-    fn length(&self) -> u32 {
-        self.length
+    fn options(&mut self, at: u32, end: u32) -> Result<(), Counter> {
+        copied::options(self.context, at, end)
     }
 
     #[inline(always)]
-    fn header<const N: usize>(&mut self, at: u32) -> Result<&[u8; N], Counter> {
-        const { assert!(N <= LONGEST) };
-        let bytes = self.header.as_mut_ptr();
-        // SAFETY: the buffer has room for the N bytes that are copied.
-        let error = unsafe { bpf_xdp_load_bytes(self.context.ctx, at, bytes.cast(), N as u32) };
-        if error != 0 {
-            return Err(Counter::MALFORMED);
-        }
-        // SAFETY: the N bytes lie within the buffer, and are borrowed with it.
-        Ok(unsafe { &*bytes.cast_const().cast() })
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter> {
+        copied::extension_headers(self.context, next, at, end)
+    }
+
+    #[inline(always)]
+    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
+        copied::mirrors_allowed(self.context, outer)
     }
 }

@@ -8,8 +8,10 @@
 use std::collections::BTreeSet;
 
 pub mod counter;
+pub mod explain;
 pub mod interface;
 pub mod model;
+pub mod packet;
 pub mod rule;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};

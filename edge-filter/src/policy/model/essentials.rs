@@ -40,7 +40,7 @@ pub(super) fn judge(
     )
 }
 
-/// The type, if it is a message of ICMPv6 under IPv6.
+/// The type, if it is a message of `ICMPv6` under IPv6.
 fn icmpv6_type(segment: &Segment) -> Option<u8> {
     let icmp = segment.icmp.as_ref()?;
     (segment.flow.protocol == ICMPV6).then_some(icmp.kind)

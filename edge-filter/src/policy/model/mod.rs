@@ -13,6 +13,9 @@ mod quote;
 mod rules;
 mod transport;
 
+#[cfg(test)]
+pub(in crate::policy) mod tests;
+
 use std::net::IpAddr;
 
 use super::{

@@ -14,6 +14,8 @@ const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
+/// All but the two of ECN (RFC 3168).
+const LOW_SIX_FLAGS: u8 = 0x3f;
 
 /// Unreachable, time exceeded, parameter problem.
 const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
@@ -26,11 +28,11 @@ pub(super) struct Segment {
     pub(super) flow: Flow,
     /// Time to live, or hop limit.
     pub(super) hop_limit: u8,
-    /// Set for ICMP under IPv4 and for ICMPv6 under IPv6.
+    /// Set for ICMP under IPv4 and for `ICMPv6` under IPv6.
     pub(super) icmp: Option<Icmp>,
 }
 
-/// An ICMP or ICMPv6 message.
+/// An ICMP or `ICMPv6` message.
 #[derive(Debug)]
 pub(super) struct Icmp {
     pub(super) kind: u8,
@@ -87,14 +89,13 @@ pub(super) fn ports_of(header: &[u8]) -> (u16, u16) {
 
 fn check_tcp(payload: &[u8]) -> Result<(), DropReason> {
     take(payload, 20)?;
-    let (words, flags) = (payload[12] >> 4, payload[13]);
+    let (words, flags) = (payload[12] >> 4, payload[13] & LOW_SIX_FLAGS);
     if words < 5 {
         return Err(DropReason::Malformed);
     }
     take(payload, usize::from(words) * 4)?;
     let all = |wanted: u8| flags & wanted == wanted;
-    let none = flags & 0x3f == 0;
-    if none || all(SYN | FIN) || all(SYN | RST) || (all(FIN) && !all(ACK)) {
+    if flags == 0 || all(SYN | FIN) || all(SYN | RST) || (all(FIN) && !all(ACK)) {
         return Err(DropReason::TcpFlags);
     }
     Ok(())

@@ -1,0 +1,186 @@
+//! What runs out of line: the walks that few frames need, and frames whose
+//! headers do not all lie in their first buffer.
+//!
+//! Each is a global function, which the verifier checks by itself, for any
+//! arguments (kernel 5.6 on). They read a frame by copying one header after the
+//! other, so that neither the offset nor the frame's layout matters.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::bpf_xdp_load_bytes;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::frame::Frame;
+use edge_filter_ebpf::packet::{Address, Family, Ip};
+use edge_filter_ebpf::tables::Tables;
+use edge_filter_ebpf::walks::Walks;
+use edge_filter_ebpf::{ipv4, ipv6, judge, quote};
+
+use crate::Maps;
+
+/// A frame whose headers are copied out one by one, each over the last.
+struct Copied {
+    context: *mut xdp_md,
+    length: u32,
+    header: [u8; LONGEST],
+}
+
+/// The longest header that is asked for: IPv6's.
+const LONGEST: usize = 40;
+
+/// "No fault", where a counter would stand for one.
+const NO_FAULT: u32 = Counter::NOT_LINEAR.0;
+
+/// Judges a frame whose headers do not all lie in its first buffer.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn edge_filter_in_copied(context: *mut xdp_md, length: u32) -> u32 {
+    judge(&mut Copied::new(context, length), &Maps).0
+}
+
+/// The walk over IPv4 options; the fault, or [`NO_FAULT`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_in_options(context: *mut xdp_md, at: u32, end: u32) -> u32 {
+    match ipv4::walk(&mut Copied::new(context, end), at, end) {
+        Ok(()) => NO_FAULT,
+        Err(fault) => fault.0,
+    }
+}
+
+/// The walk over IPv6 extension headers; the fault in the high half, or
+/// [`NO_FAULT`] there, and protocol (8 bits) and offset (24 bits) in the low.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_in_extensions(context: *mut xdp_md, next: u32, at: u32, end: u32) -> u64 {
+    match ipv6::walk(&mut Copied::new(context, end), next as u8, at, end) {
+        Ok((protocol, payload)) => {
+            u64::from(NO_FAULT) << 32 | u64::from(protocol) << 24 | u64::from(payload)
+        }
+        Err(fault) => u64::from(fault.0) << 32,
+    }
+}
+
+/// What an ICMP error mirrors; the fault, or [`Counter::ICMP_ERROR`] if that is
+/// allowed, or [`NO_FAULT`] if not. The family, the payload's offset and its
+/// end stand in `place`: 1, 31 and 32 bits from the high end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_in_mirrors(
+    context: *mut xdp_md,
+    place: u64,
+    destination_high: u64,
+    destination_low: u64,
+) -> u32 {
+    let end = place as u32;
+    let destination = Address {
+        high: destination_high,
+        low: destination_low,
+    };
+    let outer = Ip {
+        family: if place >> 63 == 0 {
+            Family::V4
+        } else {
+            Family::V6
+        },
+        source: destination,
+        destination,
+        protocol: 0,
+        hop_limit: 0,
+        payload: (place >> 32) as u32 & 0x7fff_ffff,
+        end,
+    };
+    match quote::mirrors_allowed(&mut Copied::new(context, end), &outer, &Maps) {
+        Ok(true) => Counter::ICMP_ERROR.0,
+        Ok(false) => NO_FAULT,
+        Err(fault) => fault.0,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn options(context: *mut xdp_md, at: u32, end: u32) -> Result<(), Counter> {
+    match edge_filter_in_options(context, at, end) {
+        NO_FAULT => Ok(()),
+        fault => Err(Counter(fault)),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn extension_headers(
+    context: *mut xdp_md,
+    next: u8,
+    at: u32,
+    end: u32,
+) -> Result<(u8, u32), Counter> {
+    let found = edge_filter_in_extensions(context, u32::from(next), at, end);
+    match (found >> 32) as u32 {
+        NO_FAULT => Ok(((found >> 24) as u8, found as u32 & 0xff_ffff)),
+        fault => Err(Counter(fault)),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn mirrors_allowed(context: *mut xdp_md, outer: &Ip) -> Result<bool, Counter> {
+    let family = match outer.family {
+        Family::V4 => 0,
+        Family::V6 => 1 << 63,
+    };
+    let place = family | u64::from(outer.payload) << 32 | u64::from(outer.end);
+    let Address { high, low } = outer.destination;
+    match edge_filter_in_mirrors(context, place, high, low) {
+        allowed if allowed == Counter::ICMP_ERROR.0 => Ok(true),
+        NO_FAULT => Ok(false),
+        fault => Err(Counter(fault)),
+    }
+}
+
+impl Copied {
+    #[inline(always)]
+    fn new(context: *mut xdp_md, length: u32) -> Self {
+        Self {
+            context,
+            length,
+            header: [0; LONGEST],
+        }
+    }
+}
+
+impl Frame for Copied {
+    type Header<'a, const N: usize>
+        = &'a [u8; N]
+    where
+        Self: 'a;
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.length
+    }
+
+    #[inline(always)]
+    fn header<const N: usize>(&mut self, at: u32) -> Result<&[u8; N], Counter> {
+        const { assert!(N <= LONGEST) };
+        let bytes = self.header.as_mut_ptr();
+        // SAFETY: the buffer has room for the N bytes that are copied.
+        let error = unsafe { bpf_xdp_load_bytes(self.context, at, bytes.cast(), N as u32) };
+        if error != 0 {
+            return Err(Counter::MALFORMED);
+        }
+        // SAFETY: the N bytes lie within the buffer, and are borrowed with it.
+        Ok(unsafe { &*bytes.cast_const().cast() })
+    }
+}
+
+impl Walks for Copied {
+    #[inline(always)]
+    fn options(&mut self, at: u32, end: u32) -> Result<(), Counter> {
+        options(self.context, at, end)
+    }
+
+    #[inline(always)]
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter> {
+        extension_headers(self.context, next, at, end)
+    }
+
+    #[inline(always)]
+    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
+        mirrors_allowed(self.context, outer)
+    }
+}
