@@ -1,1 +1,4 @@
 //! The lab.
+
+pub mod cases;
+pub mod craft;
