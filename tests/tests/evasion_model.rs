@@ -8,15 +8,13 @@ use edge_filter_tests::cases::{
     self, Case, Kind, PolicyVariant, ROLE, Report, policy, valid_frames,
 };
 
-/// Judges by the model for one hook; one model serves all frames of a policy.
-fn by_model(direction: Direction, software: bool) -> impl FnMut(&Policy, &[u8]) -> (String, Action) {
-    let mut current: Option<(Policy, Model)> = None;
+/// Judges by the model for one hook.
+fn by_model(
+    direction: Direction,
+    software: bool,
+) -> impl FnMut(&Policy, &[u8]) -> (String, Action) {
     move |policy, frame| {
-        if current.as_ref().is_none_or(|(known, _)| known != policy) {
-            let model = Model::new(policy, ROLE, direction, software).expect("a model of the hook");
-            current = Some((policy.clone(), model));
-        }
-        let (_, model) = current.as_ref().expect("it was just made");
+        let model = Model::new(policy, ROLE, direction, software).expect("a model of the hook");
         let verdict = model.judge(frame);
         (verdict.counter.to_string(), verdict.action)
     }
@@ -39,7 +37,12 @@ fn where_super_packets_exist_ordinary_ones_are_judged_alike() {
 #[test]
 fn super_packets_pass_only_where_they_exist() {
     for software in [false, true] {
-        run(&cases::super_packets(software), Direction::Inbound, software).assert_clean();
+        run(
+            &cases::super_packets(software),
+            Direction::Inbound,
+            software,
+        )
+        .assert_clean();
     }
 }
 
@@ -69,13 +72,21 @@ fn no_prefix_of_a_valid_frame_passes() {
         for prefix in valid.prefixes() {
             let verdict = judge(&policy, prefix);
             if verdict != malformed {
-                wrong.push(format!("{}: first {}: {verdict:?}", valid.name, prefix.len()));
+                wrong.push(format!(
+                    "{}: first {}: {verdict:?}",
+                    valid.name,
+                    prefix.len()
+                ));
             }
         }
         for frame in valid.shortened() {
             let verdict = judge(&policy, &frame);
             if verdict != malformed {
-                wrong.push(format!("{}: shortened to {}: {verdict:?}", valid.name, frame.len()));
+                wrong.push(format!(
+                    "{}: shortened to {}: {verdict:?}",
+                    valid.name,
+                    frame.len()
+                ));
             }
         }
     }
@@ -88,7 +99,10 @@ fn the_runner_reports_what_is_wrong() {
     let report = cases::run_cases(&cases[..4], |_, _| ("nobody".to_owned(), Action::Drop));
     assert_eq!((report.judged, report.failures.len()), (8, 8));
     let text = report.to_string();
-    assert!(text.contains("nobody") && text.contains(&cases[0].name), "{text}");
+    assert!(
+        text.contains("nobody") && text.contains(&cases[0].name),
+        "{text}"
+    );
 }
 
 #[test]
@@ -96,7 +110,11 @@ fn names_are_unique_and_every_reason_has_a_case() {
     let cases = cases::cases();
     let mut names = BTreeSet::new();
     for case in &cases {
-        assert!(names.insert(&case.name), "two cases are called {}", case.name);
+        assert!(
+            names.insert(&case.name),
+            "two cases are called {}",
+            case.name
+        );
     }
     let counters: BTreeSet<_> = cases.iter().map(|case| case.counter.as_str()).collect();
     for reason in DropReason::ALL {
@@ -114,7 +132,10 @@ fn names_are_unique_and_every_reason_has_a_case() {
 #[test]
 fn policies_are_told_apart() {
     let variants: BTreeSet<_> = cases::cases().iter().map(|case| case.policy).collect();
-    let hashes: BTreeSet<_> = variants.iter().map(|variant| variant.policy().hash).collect();
+    let hashes: BTreeSet<_> = variants
+        .iter()
+        .map(|variant| variant.policy().hash)
+        .collect();
     assert_eq!(variants.len(), hashes.len());
     assert!(policy().interface(ROLE).is_some());
 }

@@ -22,19 +22,40 @@ pub(super) fn rows() -> Vec<Row> {
         request.passes("probe", "RFC 5227; verdicts §2", |_| {
             Arp::request(Ipv4Addr::UNSPECIFIED, HOST.v4)
         }),
-        request.passes("operation-9", RFC, |arp| Arp { operation: 9, ..arp }),
+        request.passes("operation-9", RFC, |arp| Arp {
+            operation: 9,
+            ..arp
+        }),
         request.passes("target-mac-of-another", RFC, |arp| Arp {
             target: (stranger, arp.target.1),
             ..arp
         }),
         request.frame_passes("broadcast", RFC, |frame| frame.to([0xff; 6])),
         request.frame_passes("padded", RFC, |frame| frame.pad(18)),
-        request.drops("hardware-6", Malformed, RFC, |arp| Arp { hardware: 6, ..arp }),
-        request.drops("hardware-0x0100", Malformed, RFC, |arp| Arp { hardware: 0x0100, ..arp }),
-        request.drops("protocol-ipv6", Malformed, RFC, |arp| Arp { protocol: 0x86dd, ..arp }),
-        request.drops("protocol-8", Malformed, RFC, |arp| Arp { protocol: 0x0008, ..arp }),
-        request.drops("hardware-length-8", Malformed, RFC, |arp| Arp { hardware_length: 8, ..arp }),
-        request.drops("hardware-length-0", Malformed, RFC, |arp| Arp { hardware_length: 0, ..arp }),
+        request.drops("hardware-6", Malformed, RFC, |arp| Arp {
+            hardware: 6,
+            ..arp
+        }),
+        request.drops("hardware-0x0100", Malformed, RFC, |arp| Arp {
+            hardware: 0x0100,
+            ..arp
+        }),
+        request.drops("protocol-ipv6", Malformed, RFC, |arp| Arp {
+            protocol: 0x86dd,
+            ..arp
+        }),
+        request.drops("protocol-8", Malformed, RFC, |arp| Arp {
+            protocol: 0x0008,
+            ..arp
+        }),
+        request.drops("hardware-length-8", Malformed, RFC, |arp| Arp {
+            hardware_length: 8,
+            ..arp
+        }),
+        request.drops("hardware-length-0", Malformed, RFC, |arp| Arp {
+            hardware_length: 0,
+            ..arp
+        }),
         request.drops("protocol-length-16", Malformed, RFC, |arp| Arp {
             protocol_length: 16,
             ..arp
@@ -46,31 +67,58 @@ pub(super) fn rows() -> Vec<Row> {
             sender: (stranger, arp.sender.1),
             ..arp
         }),
-        request.drops("sender-differs-in-the-last-byte", Essentials, RFC, |mut arp| {
-            arp.sender.0[5] ^= 1;
-            arp
+        request.drops(
+            "sender-differs-in-the-last-byte",
+            Essentials,
+            RFC,
+            |mut arp| {
+                arp.sender.0[5] ^= 1;
+                arp
+            },
+        ),
+        request.drops(
+            "sender-differs-in-the-first-byte",
+            Essentials,
+            RFC,
+            |mut arp| {
+                arp.sender.0[0] ^= 0x80;
+                arp
+            },
+        ),
+        request.frame_drops("source-not-the-sender", Essentials, RFC, |frame| {
+            frame.sent_by(stranger)
         }),
-        request.drops("sender-differs-in-the-first-byte", Essentials, RFC, |mut arp| {
-            arp.sender.0[0] ^= 0x80;
-            arp
-        }),
-        request.frame_drops("source-not-the-sender", Essentials, RFC, |frame| frame.from(stranger)),
         request.drops("reply-sender-not-the-source", Essentials, RFC, |arp| Arp {
             operation: 2,
             sender: (stranger, arp.sender.1),
             ..arp
         }),
         // The first fault decides.
-        request.drops("malformed-and-sender-not-the-source", Malformed, RFC, |arp| Arp {
-            hardware: 6,
-            sender: (stranger, arp.sender.1),
-            ..arp
-        }),
-        tcp.other_drops("not-essential", Default, RFC, Arp::request(PEER.v4, HOST.v4)),
-        tcp.other_drops("not-essential-sender", Essentials, RFC, Arp {
-            sender: (stranger, PEER.v4),
-            ..Arp::request(PEER.v4, HOST.v4)
-        }),
+        request.drops(
+            "malformed-and-sender-not-the-source",
+            Malformed,
+            RFC,
+            |arp| Arp {
+                hardware: 6,
+                sender: (stranger, arp.sender.1),
+                ..arp
+            },
+        ),
+        tcp.other_drops(
+            "not-essential",
+            Default,
+            RFC,
+            Arp::request(PEER.v4, HOST.v4),
+        ),
+        tcp.other_drops(
+            "not-essential-sender",
+            Essentials,
+            RFC,
+            Arp {
+                sender: (stranger, PEER.v4),
+                ..Arp::request(PEER.v4, HOST.v4)
+            },
+        ),
         tcp.other_drops("not-essential-cut", Malformed, RFC, {
             Frame::from(Arp::request(PEER.v4, HOST.v4)).keep(27)
         }),

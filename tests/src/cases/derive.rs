@@ -2,8 +2,8 @@
 
 use edge_filter::policy::Action;
 
-use super::policies::{ANYTHING, PolicyVariant};
 use super::Case;
+use super::policies::{ANYTHING, PolicyVariant};
 
 /// The drop reasons that are faults of the frame: they stand before any rule
 /// and under any default.
@@ -21,8 +21,16 @@ const FAULTS: [&str; 10] = [
 ];
 
 /// The counters of essentials.
-const ESSENTIALS: [&str; 8] =
-    ["arp", "nd", "mld", "icmp-error", "link-control", "ping", "dhcp-client", "ethertype"];
+const ESSENTIALS: [&str; 8] = [
+    "arp",
+    "nd",
+    "mld",
+    "icmp-error",
+    "link-control",
+    "ping",
+    "dhcp-client",
+    "ethertype",
+];
 
 /// The case itself; and if it is dropped: in audit mode it passes and is
 /// counted, with a default of allow only a drop by default changes, and a rule
@@ -43,7 +51,10 @@ fn under_audit(case: &Case) -> Case {
     let id = case.counter.strip_prefix("drop:").unwrap_or(&case.counter);
     Case {
         name: format!("audit/{}", case.name),
-        policy: PolicyVariant { audit: true, ..case.policy },
+        policy: PolicyVariant {
+            audit: true,
+            ..case.policy
+        },
         counter: format!("audit:{id}"),
         action: Action::Allow,
         ..case.clone()
@@ -57,7 +68,10 @@ fn with_default_allow(case: &Case) -> Case {
     };
     Case {
         name: format!("default-allow/{}", case.name),
-        policy: PolicyVariant { default_allow: true, ..case.policy },
+        policy: PolicyVariant {
+            default_allow: true,
+            ..case.policy
+        },
         counter,
         action,
         ..case.clone()
@@ -68,7 +82,10 @@ fn with_permissive_rules(case: &Case) -> Case {
     let by_rule = !ESSENTIALS.contains(&case.base_counter);
     Case {
         name: format!("permissive/{}", case.name),
-        policy: PolicyVariant { permissive: true, ..case.policy },
+        policy: PolicyVariant {
+            permissive: true,
+            ..case.policy
+        },
         base_counter: if by_rule { ANYTHING } else { case.base_counter },
         ..case.clone()
     }

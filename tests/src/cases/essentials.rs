@@ -45,13 +45,19 @@ fn neighbours() -> Vec<Row> {
             rows.push(base.drops(format!("nd/{name}-{fault}"), Essentials, ND, change));
         };
         for limit in [0, 1, 64, 254] {
-            drops(&format!("hop-limit-{limit}"), &|packet| packet.hop_limit(limit));
+            drops(&format!("hop-limit-{limit}"), &|packet| {
+                packet.hop_limit(limit)
+            });
         }
         for code in [1, 255] {
-            drops(&format!("code-{code}"), &|packet| packet.segment(segment().code(code)));
+            drops(&format!("code-{code}"), &|packet| {
+                packet.segment(segment().code(code))
+            });
         }
         let chain = |packet: Ipv6| packet.extensions([hop_by_hop(), destination_options()]);
-        drops("hop-limit-254-behind-options", &|packet| chain(packet).hop_limit(254));
+        drops("hop-limit-254-behind-options", &|packet| {
+            chain(packet).hop_limit(254)
+        });
         // RFC 4861 has no unicast rule for the source.
         drops("hop-limit-254-from-a-monitor", &|packet| {
             packet.source(MONITOR.v6).hop_limit(254)
@@ -61,28 +67,42 @@ fn neighbours() -> Vec<Row> {
         rows.push(base.passes(format!("nd/{name}-of-8-bytes"), ND, |packet| {
             packet.segment(segment().keep(8))
         }));
-        rows.push(base.passes(format!("nd/{name}-global-source"), ND, |p| p.source(ROUTER.v6)));
-        rows.push(base.passes(format!("nd/{name}-from-a-monitor"), ND, |p| p.source(MONITOR.v6)));
+        rows.push(base.passes(format!("nd/{name}-global-source"), ND, |p| {
+            p.source(ROUTER.v6)
+        }));
+        rows.push(base.passes(format!("nd/{name}-from-a-monitor"), ND, |p| {
+            p.source(MONITOR.v6)
+        }));
 
-        let dropped = Base::new("ipv6", "icmpv6", from_link(MONITOR.v6, segment()))
-            .under(Kind::NoEssentials);
-        rows.push(dropped.drops(format!("nd/{name}-not-essential"), Default, ND, |packet| {
-            packet.source(NEIGHBOUR)
-        }));
-        rows.push(dropped.drops(format!("nd/{name}-not-essential-hop-limit"), Essentials, ND, |p| {
-            p.hop_limit(254)
-        }));
-        rows.push(dropped.drops(format!("nd/{name}-not-essential-code"), Essentials, ND, |p| {
-            p.segment(segment().code(1))
-        }));
+        let dropped =
+            Base::new("ipv6", "icmpv6", from_link(MONITOR.v6, segment())).under(Kind::NoEssentials);
+        rows.push(
+            dropped.drops(format!("nd/{name}-not-essential"), Default, ND, |packet| {
+                packet.source(NEIGHBOUR)
+            }),
+        );
+        rows.push(dropped.drops(
+            format!("nd/{name}-not-essential-hop-limit"),
+            Essentials,
+            ND,
+            |p| p.hop_limit(254),
+        ));
+        rows.push(dropped.drops(
+            format!("nd/{name}-not-essential-code"),
+            Essentials,
+            ND,
+            |p| p.segment(segment().code(1)),
+        ));
     }
     // The types beside them are no neighbour discovery.
     let monitor = Base::new("ipv6", "icmpv6", from_link(MONITOR.v6, icmpv6(136, 0)))
         .under(Kind::NoEssentials);
     for kind in [127, 138, 139, 148] {
-        rows.push(monitor.passes(format!("nd/type-{kind}-hop-limit-64"), ND, |packet| {
-            packet.segment(icmpv6(kind, 1)).hop_limit(64)
-        }));
+        rows.push(
+            monitor.passes(format!("nd/type-{kind}-hop-limit-64"), ND, |packet| {
+                packet.segment(icmpv6(kind, 1)).hop_limit(64)
+            }),
+        );
     }
     // Under IPv4 the numbers mean nothing.
     let ping = Base::within("ipv4", "icmp", echo(Family::V4), |segment| {
@@ -110,31 +130,58 @@ fn routers() -> Vec<Row> {
         let code = neighbour(message).code(1);
         rows.extend([
             listed.passes(format!("nd/{name}"), RA, |packet| packet),
-            listed.passes(format!("nd/{name}-to-all-nodes"), RA, |p| p.destination(ALL_NODES)),
-            listed.drops(format!("nd/{name}-hop-limit-254"), Essentials, RA, |p| p.hop_limit(254)),
-            listed.drops(format!("nd/{name}-code-1"), Essentials, RA, |p| p.segment(code)),
-            listed.drops(format!("nd/{name}-from-another"), Essentials, RA, |packet| {
-                packet.source("fe80::2".parse().expect("an address"))
+            listed.passes(format!("nd/{name}-to-all-nodes"), RA, |p| {
+                p.destination(ALL_NODES)
             }),
-            listed.drops(format!("nd/{name}-from-a-monitor"), Essentials, RA, |packet| {
-                packet.source(MONITOR.v6)
+            listed.drops(format!("nd/{name}-hop-limit-254"), Essentials, RA, |p| {
+                p.hop_limit(254)
             }),
-            listed.drops(format!("nd/{name}-global-suffix"), Essentials, RA, |packet| {
-                packet.source("2001:db8::1".parse().expect("an address"))
+            listed.drops(format!("nd/{name}-code-1"), Essentials, RA, |p| {
+                p.segment(code)
             }),
-            by_default.drops(format!("nd/{name}-no-router-listed"), Essentials, RA, |packet| {
-                packet.segment(neighbour(message))
-            }),
-            none.drops(format!("nd/{name}-not-essential"), Essentials, RA, |packet| {
-                packet.segment(neighbour(message))
-            }),
+            listed.drops(
+                format!("nd/{name}-from-another"),
+                Essentials,
+                RA,
+                |packet| packet.source("fe80::2".parse().expect("an address")),
+            ),
+            listed.drops(
+                format!("nd/{name}-from-a-monitor"),
+                Essentials,
+                RA,
+                |packet| packet.source(MONITOR.v6),
+            ),
+            listed.drops(
+                format!("nd/{name}-global-suffix"),
+                Essentials,
+                RA,
+                |packet| packet.source("2001:db8::1".parse().expect("an address")),
+            ),
+            by_default.drops(
+                format!("nd/{name}-no-router-listed"),
+                Essentials,
+                RA,
+                |packet| packet.segment(neighbour(message)),
+            ),
+            none.drops(
+                format!("nd/{name}-not-essential"),
+                Essentials,
+                RA,
+                |packet| packet.segment(neighbour(message)),
+            ),
             // A listed router's still needs `nd: allow`, or a rule.
-            without_nd.drops(format!("nd/{name}-listed-without-nd"), Default, RA, |packet| {
-                packet.segment(neighbour(message)).source(GATEWAY)
-            }),
-            without_nd.drops(format!("nd/{name}-not-listed-without-nd"), Essentials, RA, |packet| {
-                packet.segment(neighbour(message))
-            }),
+            without_nd.drops(
+                format!("nd/{name}-listed-without-nd"),
+                Default,
+                RA,
+                |packet| packet.segment(neighbour(message)).source(GATEWAY),
+            ),
+            without_nd.drops(
+                format!("nd/{name}-not-listed-without-nd"),
+                Essentials,
+                RA,
+                |packet| packet.segment(neighbour(message)),
+            ),
         ]);
     }
     rows
@@ -145,7 +192,9 @@ fn listeners() -> Vec<Row> {
     let alert = || {
         // The router alert option, value 0 (RFC 2711), and padding.
         let option: [(usize, u8); 6] = [(2, 5), (3, 2), (4, 0), (5, 0), (6, 1), (7, 0)];
-        option.into_iter().fold(hop_by_hop(), |header, (at, byte)| header.byte(at, byte))
+        option
+            .into_iter()
+            .fold(hop_by_hop(), |header, (at, byte)| header.byte(at, byte))
     };
     let chain = |headers: Vec<Extension>| move |packet: Ipv6| packet.extensions(headers);
     let mut rows = Vec::new();
@@ -157,25 +206,36 @@ fn listeners() -> Vec<Row> {
     ] {
         let base = Base::new("ipv6", "mld", packet(segment.clone()));
         rows.push(base.passes(format!("mld/{name}"), MLD, |packet| packet));
-        rows.push(base.passes(format!("mld/{name}-router-alert"), MLD, chain(vec![alert()])));
+        rows.push(base.passes(
+            format!("mld/{name}-router-alert"),
+            MLD,
+            chain(vec![alert()]),
+        ));
         for limit in [0, 2, 64, 255] {
             let name = format!("mld/{name}-hop-limit-{limit}");
             rows.push(base.drops(name, Default, MLD, |packet| packet.hop_limit(limit)));
         }
-        rows.push(base.counts(format!("mld/{name}-of-a-rule"), "icmpv6", MLD, |packet| {
-            packet.source(MONITOR.v6).hop_limit(2)
-        }));
+        rows.push(
+            base.counts(format!("mld/{name}-of-a-rule"), "icmpv6", MLD, |packet| {
+                packet.source(MONITOR.v6).hop_limit(2)
+            }),
+        );
         let none = Base::new("ipv6", "icmpv6", packet(segment).source(MONITOR.v6))
             .under(Kind::NoEssentials);
-        rows.push(none.drops(format!("mld/{name}-not-essential"), Default, MLD, |packet| {
-            packet.source(NEIGHBOUR)
-        }));
+        rows.push(none.drops(
+            format!("mld/{name}-not-essential"),
+            Default,
+            MLD,
+            |packet| packet.source(NEIGHBOUR),
+        ));
     }
     let base = Base::new("ipv6", "mld", packet(listener(131, ALL_NODES)));
     for kind in [129, 142, 144, 151] {
-        rows.push(base.drops(format!("mld/type-{kind}"), Default, MLD, |packet| {
-            packet.segment(icmpv6(kind, 0))
-        }));
+        rows.push(
+            base.drops(format!("mld/type-{kind}"), Default, MLD, |packet| {
+                packet.segment(icmpv6(kind, 0))
+            }),
+        );
     }
     rows.push(base.passes("mld/atomic-fragment", MLD, chain(vec![fragment(0, false)])));
     rows
@@ -197,7 +257,9 @@ fn pings() -> Vec<Row> {
                 packet.segment(echo(family).keep(8))
             }),
             allowed.drops("ping/reply", Default, PING, |packet| packet.segment(reply)),
-            allowed.drops("ping/other-type", Default, PING, |packet| packet.segment(odd)),
+            allowed.drops("ping/other-type", Default, PING, |packet| {
+                packet.segment(odd)
+            }),
             by_rule.passes("ping/by-a-rule", PING, |packet| packet),
             by_rule.drops("ping/not-essential", Default, PING, |packet| {
                 packet.source(PEER.address(family))
@@ -224,9 +286,24 @@ fn dhcp() -> Vec<Row> {
         };
         rows.extend([
             allowed.passes("dhcp/offer", DHCP, |packet| packet),
-            allowed.drops("dhcp/other-family", Default, DHCP, ports(other_server, other_client)),
-            allowed.drops("dhcp/from-another-port", Default, DHCP, ports(server + 1000, client)),
-            allowed.drops("dhcp/to-another-port", Default, DHCP, ports(server, client + 1000)),
+            allowed.drops(
+                "dhcp/other-family",
+                Default,
+                DHCP,
+                ports(other_server, other_client),
+            ),
+            allowed.drops(
+                "dhcp/from-another-port",
+                Default,
+                DHCP,
+                ports(server + 1000, client),
+            ),
+            allowed.drops(
+                "dhcp/to-another-port",
+                Default,
+                DHCP,
+                ports(server, client + 1000),
+            ),
             allowed.drops("dhcp/tcp", Default, DHCP, |packet| {
                 packet.segment(tcp().ports(server, client))
             }),

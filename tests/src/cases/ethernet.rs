@@ -66,13 +66,19 @@ fn types() -> Vec<Row> {
 
         let listed =
             Base::new(family.name(), "tcp-5061", from(PEER, family, tcp())).under(Kind::Ethertypes);
-        for (name, ethertype) in [("mpls", 0x8847), ("pppoe-session", 0x8864), ("0x0600", 0x0600)] {
+        for (name, ethertype) in [
+            ("mpls", 0x8847),
+            ("pppoe-session", 0x8864),
+            ("0x0600", 0x0600),
+        ] {
             let frame = Frame::from(from(PEER, family, tcp())).ethertype(ethertype);
             rows.push(listed.other_counts(format!("listed/{name}"), "ethertype", RFC, frame));
         }
-        rows.push(listed.frame_drops("listed/mpls-multicast", Ethertype, RFC, |frame| {
-            frame.ethertype(0x8848)
-        }));
+        rows.push(
+            listed.frame_drops("listed/mpls-multicast", Ethertype, RFC, |frame| {
+                frame.ethertype(0x8848)
+            }),
+        );
         rows.push(listed.frame_drops("listed/llc-snap", Ethertype, VU, Frame::snap));
     }
     rows
@@ -99,9 +105,11 @@ fn link_control() -> Vec<Row> {
             rows.push(base.frame_drops(format!("{name}/{to}"), Ethertype, IEEE, |f| f.to(address)));
         }
         for (tag, dot1) in [("8021q", Tag::dot1q(0)), ("8021ad", Tag::dot1ad(5))] {
-            rows.push(base.frame_drops(format!("{name}/tagged-{tag}"), Ethertype, IEEE, |frame| {
-                frame.tags([dot1])
-            }));
+            rows.push(
+                base.frame_drops(format!("{name}/tagged-{tag}"), Ethertype, IEEE, |frame| {
+                    frame.tags([dot1])
+                }),
+            );
         }
     }
 
@@ -114,10 +122,16 @@ fn link_control() -> Vec<Row> {
         stp.frame_passes("stp/three-bytes", IEEE, |frame| frame.keep(3)),
         stp.frame_passes("stp/length-0x05ff", IEEE, |frame| frame.ethertype(0x05ff)),
         stp.frame_passes("stp/length-0", IEEE, |frame| frame.ethertype(0)),
-        stp.frame_drops("stp/type-0x0600", Ethertype, IEEE, |frame| frame.ethertype(0x0600)),
-        stp.frame_drops("stp/to-10", Ethertype, IEEE, |frame| frame.to(reserved(0x10))),
+        stp.frame_drops("stp/type-0x0600", Ethertype, IEEE, |frame| {
+            frame.ethertype(0x0600)
+        }),
+        stp.frame_drops("stp/to-10", Ethertype, IEEE, |frame| {
+            frame.to(reserved(0x10))
+        }),
         stp.frame_drops("stp/to-a-host", Ethertype, IEEE, |frame| frame.to([2; 6])),
-        stp.frame_drops("stp/tagged", Ethertype, IEEE, |frame| frame.tags([Tag::dot1q(0)])),
+        stp.frame_drops("stp/tagged", Ethertype, IEEE, |frame| {
+            frame.tags([Tag::dot1q(0)])
+        }),
         stp.frame_drops("stp/cut-at-2", Malformed, IEEE, |frame| frame.keep(2)),
         stp.frame_drops("stp/cut-at-0", Malformed, IEEE, |frame| frame.keep(0)),
     ]);
@@ -136,9 +150,12 @@ fn link_control() -> Vec<Row> {
     for family in Family::BOTH {
         let base = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp()));
         rows.push(base.frame_passes("to-a-link-control-address", IEEE, |f| f.to(reserved(0x0e))));
-        rows.push(base.frame_drops("llc-snap-to-a-link-control-address", Ethertype, VU, |frame| {
-            frame.snap().to(reserved(0))
-        }));
+        rows.push(base.frame_drops(
+            "llc-snap-to-a-link-control-address",
+            Ethertype,
+            VU,
+            |frame| frame.snap().to(reserved(0)),
+        ));
     }
     rows
 }
@@ -151,18 +168,25 @@ fn link_control_not_essential() -> Vec<Row> {
     vec![
         tcp.other_drops("lldp/not-essential", Ethertype, IEEE, lldp),
         tcp.other_drops("stp/not-essential", Ethertype, IEEE, spanning_tree()),
-        tcp.other_drops("stp/not-essential-cut-at-2", Malformed, IEEE, spanning_tree().keep(2)),
+        tcp.other_drops(
+            "stp/not-essential-cut-at-2",
+            Malformed,
+            IEEE,
+            spanning_tree().keep(2),
+        ),
     ]
 }
 
 fn tags() -> Vec<Row> {
     let mut rows = Vec::new();
     for family in Family::BOTH {
-        let base =
-            Base::new(family.name(), "tcp-5061", from(PEER, family, tcp())).with_own_tags();
+        let base = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp())).with_own_tags();
         let (q, ad) = (Tag::dot1q(100), Tag::dot1ad(200));
         let priority = Tag::dot1q(0);
-        let control = Tag { control: 0xf064, ..q };
+        let control = Tag {
+            control: 0xf064,
+            ..q
+        };
         for (name, tags) in [
             ("8021ad", vec![ad]),
             ("8021q-twice", vec![q, q]),
@@ -181,8 +205,23 @@ fn tags() -> Vec<Row> {
             ("three-mixed", vec![ad, q, priority]),
             ("three-priority", vec![priority, priority, priority]),
             ("eight", vec![q; 8]),
-            ("0x9100", vec![Tag { announced_by: 0x9100, control: 100 }]),
-            ("0x9100-inside", vec![q, Tag { announced_by: 0x9100, control: 100 }]),
+            (
+                "0x9100",
+                vec![Tag {
+                    announced_by: 0x9100,
+                    control: 100,
+                }],
+            ),
+            (
+                "0x9100-inside",
+                vec![
+                    q,
+                    Tag {
+                        announced_by: 0x9100,
+                        control: 100,
+                    },
+                ],
+            ),
         ] {
             let name = format!("tags/{name}");
             rows.push(base.frame_drops(name, Ethertype, VU, |frame| frame.tags(tags)));
@@ -194,13 +233,25 @@ fn tags() -> Vec<Row> {
             base.frame_drops("tags/two-then-llc-snap", Ethertype, VU, |frame| {
                 frame.snap().tags([ad, priority])
             }),
-            base.frame_drops("tags/first-cut-at-0", Malformed, RFC, |f| f.tags([q]).cut(14)),
-            base.frame_drops("tags/first-cut-at-2", Malformed, RFC, |f| f.tags([q]).cut(16)),
-            base.frame_drops("tags/first-cut-at-3", Malformed, RFC, |f| f.tags([q]).cut(17)),
-            base.frame_drops("tags/second-cut-at-0", Malformed, RFC, |f| f.tags([ad, q]).cut(18)),
-            base.frame_drops("tags/second-cut-at-3", Malformed, RFC, |f| f.tags([ad, q]).cut(21)),
+            base.frame_drops("tags/first-cut-at-0", Malformed, RFC, |f| {
+                f.tags([q]).cut(14)
+            }),
+            base.frame_drops("tags/first-cut-at-2", Malformed, RFC, |f| {
+                f.tags([q]).cut(16)
+            }),
+            base.frame_drops("tags/first-cut-at-3", Malformed, RFC, |f| {
+                f.tags([q]).cut(17)
+            }),
+            base.frame_drops("tags/second-cut-at-0", Malformed, RFC, |f| {
+                f.tags([ad, q]).cut(18)
+            }),
+            base.frame_drops("tags/second-cut-at-3", Malformed, RFC, |f| {
+                f.tags([ad, q]).cut(21)
+            }),
             // A third tag is not read, so it cannot be cut.
-            base.frame_drops("tags/third-cut", Ethertype, VU, |f| f.tags([ad, q, q]).cut(22)),
+            base.frame_drops("tags/third-cut", Ethertype, VU, |f| {
+                f.tags([ad, q, q]).cut(22)
+            }),
         ]);
     }
     rows

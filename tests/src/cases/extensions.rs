@@ -64,23 +64,32 @@ fn walked() -> Vec<Row> {
             let name = format!("extension/{name}-behind-{}", header.number());
             rows.push(base.passes(name, RFC, |packet| packet.extensions([header])));
         }
-        rows.push(base.passes(format!("extension/{name}-behind-each"), RFC, |packet| {
-            packet.extensions(each())
-        }));
+        rows.push(
+            base.passes(format!("extension/{name}-behind-each"), RFC, |packet| {
+                packet.extensions(each())
+            }),
+        );
     }
     let base = Base::new("ipv6", "tcp-5061", packet(tcp()));
     // The port of the segment behind the chain decides.
-    rows.push(base.drops("extension/other-port-behind-each", Default, RFC, |packet| {
-        packet.extensions(each()).segment(tcp().to_port(22))
-    }));
+    rows.push(
+        base.drops("extension/other-port-behind-each", Default, RFC, |packet| {
+            packet.extensions(each()).segment(tcp().to_port(22))
+        }),
+    );
     // Without an extension header of its own, 50 ends the chain.
-    rows.push(base.counts("extension/esp-is-not-walked", "esp", RFC, |packet| {
-        packet.extensions([extension(50)])
-    }));
+    rows.push(
+        base.counts("extension/esp-is-not-walked", "esp", RFC, |packet| {
+            packet.extensions([extension(50)])
+        }),
+    );
     for number in [61, 143, 253, 254, 255] {
-        rows.push(base.drops(format!("extension/{number}-is-not-walked"), Default, RFC, |packet| {
-            packet.extensions([extension(number)])
-        }));
+        rows.push(base.drops(
+            format!("extension/{number}-is-not-walked"),
+            Default,
+            RFC,
+            |packet| packet.extensions([extension(number)]),
+        ));
     }
     rows
 }
@@ -103,43 +112,76 @@ fn limits() -> Vec<Row> {
         rows.push(base.passes(name, LIMIT, |packet| packet.extensions(options(count))));
     }
     for count in [9, 10, 20, 100] {
-        rows.push(base.drops(format!("extension/{count}-headers"), ExtensionHeaders, LIMIT, |p| {
-            p.extensions(options(count))
-        }));
+        rows.push(base.drops(
+            format!("extension/{count}-headers"),
+            ExtensionHeaders,
+            LIMIT,
+            |p| p.extensions(options(count)),
+        ));
     }
     rows.extend([
-        base.passes("extension/hop-by-hop-and-7", LIMIT, |p| p.extensions(with(hop_by_hop(), 7))),
+        base.passes("extension/hop-by-hop-and-7", LIMIT, |p| {
+            p.extensions(with(hop_by_hop(), 7))
+        }),
         base.passes("extension/7-and-atomic-fragment", LIMIT, |packet| {
             packet.extensions(then(7, fragment(0, false)))
         }),
-        base.drops("extension/hop-by-hop-and-8", ExtensionHeaders, LIMIT, |packet| {
-            packet.extensions(with(hop_by_hop(), 8))
-        }),
-        base.drops("extension/8-and-atomic-fragment", ExtensionHeaders, LIMIT, |packet| {
-            packet.extensions(then(8, fragment(0, false)))
-        }),
-        base.drops("extension/8-and-fragment", ExtensionHeaders, LIMIT, |packet| {
-            packet.extensions(then(8, fragment(1, true)))
-        }),
-        base.drops("extension/8-and-routing-0", ExtensionHeaders, LIMIT, |packet| {
-            packet.extensions(then(8, routing(0)))
-        }),
+        base.drops(
+            "extension/hop-by-hop-and-8",
+            ExtensionHeaders,
+            LIMIT,
+            |packet| packet.extensions(with(hop_by_hop(), 8)),
+        ),
+        base.drops(
+            "extension/8-and-atomic-fragment",
+            ExtensionHeaders,
+            LIMIT,
+            |packet| packet.extensions(then(8, fragment(0, false))),
+        ),
+        base.drops(
+            "extension/8-and-fragment",
+            ExtensionHeaders,
+            LIMIT,
+            |packet| packet.extensions(then(8, fragment(1, true))),
+        ),
+        base.drops(
+            "extension/8-and-routing-0",
+            ExtensionHeaders,
+            LIMIT,
+            |packet| packet.extensions(then(8, routing(0))),
+        ),
         // The ninth is not read, so it cannot be cut.
         base.drops("extension/ninth-cut", ExtensionHeaders, LIMIT, |packet| {
             packet.extensions(options(9)).payload_length(8 * 8)
         }),
-        base.drops("extension/hop-by-hop-second", ExtensionHeaders, RFC, |packet| {
-            packet.extensions([destination_options(), hop_by_hop()])
-        }),
-        base.drops("extension/hop-by-hop-twice", ExtensionHeaders, RFC, |packet| {
-            packet.extensions([hop_by_hop(), hop_by_hop()])
-        }),
-        base.drops("extension/hop-by-hop-behind-fragment", ExtensionHeaders, RFC, |packet| {
-            packet.extensions([fragment(0, false), hop_by_hop()])
-        }),
-        base.drops("extension/hop-by-hop-second-and-cut", ExtensionHeaders, RFC, |packet| {
-            packet.extensions([destination_options(), hop_by_hop()]).payload_length(8)
-        }),
+        base.drops(
+            "extension/hop-by-hop-second",
+            ExtensionHeaders,
+            RFC,
+            |packet| packet.extensions([destination_options(), hop_by_hop()]),
+        ),
+        base.drops(
+            "extension/hop-by-hop-twice",
+            ExtensionHeaders,
+            RFC,
+            |packet| packet.extensions([hop_by_hop(), hop_by_hop()]),
+        ),
+        base.drops(
+            "extension/hop-by-hop-behind-fragment",
+            ExtensionHeaders,
+            RFC,
+            |packet| packet.extensions([fragment(0, false), hop_by_hop()]),
+        ),
+        base.drops(
+            "extension/hop-by-hop-second-and-cut",
+            ExtensionHeaders,
+            RFC,
+            |packet| {
+                packet
+                    .extensions([destination_options(), hop_by_hop()])
+                    .payload_length(8)
+            },
+        ),
     ]);
     rows
 }
@@ -156,27 +198,45 @@ fn lengths() -> Vec<Row> {
             base.passes(format!("extension/{number}-of-2048-bytes"), RFC, |packet| {
                 packet.extensions([extension(number).longer(255)])
             }),
-            base.drops(format!("extension/{number}-past-the-end"), Malformed, RFC, |packet| {
-                packet.extensions([extension(number).length_field(255)])
-            }),
+            base.drops(
+                format!("extension/{number}-past-the-end"),
+                Malformed,
+                RFC,
+                |packet| packet.extensions([extension(number).length_field(255)]),
+            ),
             // 8 + 20 bytes are there, it says 32.
-            base.drops(format!("extension/{number}-just-past-the-end"), Malformed, RFC, |packet| {
-                packet.extensions([extension(number).length_field(3)])
-            }),
-            base.drops(format!("extension/{number}-over-the-segment"), Malformed, RFC, |packet| {
-                packet.extensions([extension(number).length_field(1)])
-            }),
+            base.drops(
+                format!("extension/{number}-just-past-the-end"),
+                Malformed,
+                RFC,
+                |packet| packet.extensions([extension(number).length_field(3)]),
+            ),
+            base.drops(
+                format!("extension/{number}-over-the-segment"),
+                Malformed,
+                RFC,
+                |packet| packet.extensions([extension(number).length_field(1)]),
+            ),
         ]);
     }
     for number in [0, 43, 44, 51, 60, 135, 139, 140] {
         for end in [1, 7] {
-            rows.push(base.drops(format!("extension/{number}-ends-at-{end}"), Malformed, RFC, |p| {
-                p.extensions([extension(number).length_field(0)]).payload_length(end)
-            }));
+            rows.push(base.drops(
+                format!("extension/{number}-ends-at-{end}"),
+                Malformed,
+                RFC,
+                |p| {
+                    p.extensions([extension(number).length_field(0)])
+                        .payload_length(end)
+                },
+            ));
         }
-        rows.push(base.frame_drops(format!("extension/{number}-cut-in-the-frame"), Malformed, RFC, {
-            move |_| Frame::from(packet(tcp()).extensions([extension(number)])).keep(47)
-        }));
+        rows.push(base.frame_drops(
+            format!("extension/{number}-cut-in-the-frame"),
+            Malformed,
+            RFC,
+            |_| Frame::from(packet(tcp()).extensions([extension(number)])).keep(47),
+        ));
     }
     for header in each() {
         let name = format!("extension/{}-and-nothing-behind", header.number());
@@ -187,7 +247,9 @@ fn lengths() -> Vec<Row> {
     rows.extend([
         // Nothing is left for ESP, and it needs nothing.
         esp.passes("extension/to-the-very-end", RFC, |packet| {
-            packet.extensions([destination_options()]).segment(raw(50, &[]))
+            packet
+                .extensions([destination_options()])
+                .segment(raw(50, &[]))
         }),
         esp.passes("extension/over-esp-to-the-very-end", RFC, |packet| {
             packet.extensions([destination_options().length_field(1)])
@@ -205,22 +267,30 @@ fn lengths() -> Vec<Row> {
         base.passes("extension/authentication-of-1028-bytes", AH, |packet| {
             packet.extensions([authentication(254)])
         }),
-        base.drops("extension/authentication-past-the-end", Malformed, AH, |packet| {
-            packet.extensions([authentication(3).length_field(255)])
-        }),
+        base.drops(
+            "extension/authentication-past-the-end",
+            Malformed,
+            AH,
+            |packet| packet.extensions([authentication(3).length_field(255)]),
+        ),
         // 12 + 20 bytes are there, it says 36.
-        base.drops("extension/authentication-just-past-the-end", Malformed, AH, |packet| {
-            packet.extensions([authentication(0).length_field(7)])
-        }),
+        base.drops(
+            "extension/authentication-just-past-the-end",
+            Malformed,
+            AH,
+            |packet| packet.extensions([authentication(0).length_field(7)]),
+        ),
     ]);
     rows
 }
 
 fn fragments() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (name, counter, segment) in
-        [("tcp", "tcp-5061", tcp()), ("udp", "udp-3478", udp()), ("esp", "esp", raw(50, &[0; 8]))]
-    {
+    for (name, counter, segment) in [
+        ("tcp", "tcp-5061", tcp()),
+        ("udp", "udp-3478", udp()),
+        ("esp", "esp", raw(50, &[0; 8])),
+    ] {
         let base = Base::new("ipv6", counter, packet(segment));
         for (fault, header) in [
             ("first", fragment(0, true)),
@@ -232,7 +302,9 @@ fn fragments() -> Vec<Row> {
             ("offset-32", fragment(32, false)),
         ] {
             let name = format!("fragment/{name}-{fault}");
-            rows.push(base.drops(name, Fragment, FRAGMENTS, |packet| packet.extensions([header])));
+            rows.push(base.drops(name, Fragment, FRAGMENTS, |packet| {
+                packet.extensions([header])
+            }));
         }
     }
     let base = Base::new("ipv6", "tcp-5061", packet(tcp()));
@@ -244,26 +316,70 @@ fn fragments() -> Vec<Row> {
     // The second byte is reserved, and not a length.
     passes("atomic-reserved-byte", vec![atomic().byte(1, 255)]);
     passes("atomic-behind-hop-by-hop", vec![hop_by_hop(), atomic()]);
-    passes("atomic-before-destination-options", vec![atomic(), destination_options()]);
+    passes(
+        "atomic-before-destination-options",
+        vec![atomic(), destination_options()],
+    );
     let mut drops = |name, reason, reference, chain: Vec<Extension>| {
-        rows.push(base.drops(format!("fragment/{name}"), reason, reference, |p| p.extensions(chain)));
+        rows.push(
+            base.drops(format!("fragment/{name}"), reason, reference, |p| {
+                p.extensions(chain)
+            }),
+        );
     };
     let between = || vec![atomic(), destination_options(), atomic()];
-    drops("atomic-twice", Malformed, TWO_FRAGMENTS, vec![atomic(), atomic()]);
+    drops(
+        "atomic-twice",
+        Malformed,
+        TWO_FRAGMENTS,
+        vec![atomic(), atomic()],
+    );
     drops("atomic-twice-apart", Malformed, TWO_FRAGMENTS, between());
-    drops("atomic-then-first", Malformed, TWO_FRAGMENTS, vec![atomic(), fragment(0, true)]);
-    drops("atomic-then-last", Malformed, TWO_FRAGMENTS, vec![atomic(), fragment(9, false)]);
-    drops("first-then-atomic", Fragment, TWO_FRAGMENTS, vec![fragment(0, true), atomic()]);
-    drops("behind-options", Fragment, FRAGMENTS, vec![destination_options(), fragment(0, true)]);
-    drops("behind-hop-by-hop", Fragment, FRAGMENTS, vec![hop_by_hop(), fragment(2, true)]);
-    drops("before-routing-0", Fragment, FRAGMENTS, vec![fragment(0, true), routing(0)]);
+    drops(
+        "atomic-then-first",
+        Malformed,
+        TWO_FRAGMENTS,
+        vec![atomic(), fragment(0, true)],
+    );
+    drops(
+        "atomic-then-last",
+        Malformed,
+        TWO_FRAGMENTS,
+        vec![atomic(), fragment(9, false)],
+    );
+    drops(
+        "first-then-atomic",
+        Fragment,
+        TWO_FRAGMENTS,
+        vec![fragment(0, true), atomic()],
+    );
+    drops(
+        "behind-options",
+        Fragment,
+        FRAGMENTS,
+        vec![destination_options(), fragment(0, true)],
+    );
+    drops(
+        "behind-hop-by-hop",
+        Fragment,
+        FRAGMENTS,
+        vec![hop_by_hop(), fragment(2, true)],
+    );
+    drops(
+        "before-routing-0",
+        Fragment,
+        FRAGMENTS,
+        vec![fragment(0, true), routing(0)],
+    );
     drops("at-the-eighth-place", Fragment, FRAGMENTS, {
         let mut chain = options(7);
         chain.push(fragment(0, true));
         chain
     });
     rows.push(base.drops("fragment/tiny", Fragment, FRAGMENTS, |packet| {
-        packet.extensions([fragment(0, true)]).segment(tcp().keep(8))
+        packet
+            .extensions([fragment(0, true)])
+            .segment(tcp().keep(8))
     }));
     rows
 }
@@ -277,18 +393,26 @@ fn routing_and_nothing() -> Vec<Row> {
     }
     for (name, chain) in [
         ("type-0", vec![routing(0)]),
-        ("type-0-segments-left", vec![routing(0).longer(2).byte(3, 1)]),
+        (
+            "type-0-segments-left",
+            vec![routing(0).longer(2).byte(3, 1)],
+        ),
         ("type-0-behind-hop-by-hop", vec![hop_by_hop(), routing(0)]),
         ("type-0-behind-type-2", vec![routing(2), routing(0)]),
-        ("type-0-behind-atomic-fragment", vec![fragment(0, false), routing(0)]),
+        (
+            "type-0-behind-atomic-fragment",
+            vec![fragment(0, false), routing(0)],
+        ),
         ("type-0-past-the-end", vec![routing(0).length_field(255)]),
     ] {
         let name = format!("routing/{name}");
         rows.push(base.drops(name, Options, TYPE_0, |packet| packet.extensions(chain)));
     }
-    rows.push(base.drops("routing/type-0-cut-at-7", Malformed, TYPE_0, |packet| {
-        packet.extensions([routing(0)]).payload_length(7)
-    }));
+    rows.push(
+        base.drops("routing/type-0-cut-at-7", Malformed, TYPE_0, |packet| {
+            packet.extensions([routing(0)]).payload_length(7)
+        }),
+    );
     for (name, chain) in [
         ("at-once", vec![]),
         ("behind-options", vec![destination_options()]),
@@ -296,12 +420,17 @@ fn routing_and_nothing() -> Vec<Row> {
         ("behind-mobility", vec![extension(135)]),
         ("behind-8-headers", options(8)),
     ] {
-        rows.push(base.drops(format!("no-next-header/{name}"), NoNextHeader, NOTHING, |packet| {
-            packet.extensions(chain).segment(tcp().as_protocol(59))
-        }));
+        rows.push(base.drops(
+            format!("no-next-header/{name}"),
+            NoNextHeader,
+            NOTHING,
+            |packet| packet.extensions(chain).segment(tcp().as_protocol(59)),
+        ));
     }
-    rows.push(base.drops("no-next-header/one-byte", NoNextHeader, NOTHING, |packet| {
-        packet.segment(raw(59, &[0]))
-    }));
+    rows.push(
+        base.drops("no-next-header/one-byte", NoNextHeader, NOTHING, |packet| {
+            packet.segment(raw(59, &[0]))
+        }),
+    );
     rows
 }

@@ -44,14 +44,27 @@ fn each_type(family: Family) -> Vec<Row> {
         }
         rows.extend([
             // The four bytes before the quote: an MTU, a pointer, or nothing.
-            base.passes(format!("icmp-error/{kind}-mtu-1280"), RFC, |error| error.word(6, 1280)),
-            base.drops(format!("icmp-error/{kind}-quotes-nothing"), Malformed, RFC, |error| {
-                error.keep(8)
+            base.passes(format!("icmp-error/{kind}-mtu-1280"), RFC, |error| {
+                error.word(6, 1280)
             }),
-            base.drops(format!("icmp-error/{kind}-of-7-bytes"), Malformed, RFC, |e| e.keep(7)),
-            base.drops(format!("icmp-error/{kind}-not-sent"), Default, ESSENTIAL, |_| {
-                error(family, kind, &refused)
-            }),
+            base.drops(
+                format!("icmp-error/{kind}-quotes-nothing"),
+                Malformed,
+                RFC,
+                |error| error.keep(8),
+            ),
+            base.drops(
+                format!("icmp-error/{kind}-of-7-bytes"),
+                Malformed,
+                RFC,
+                |e| e.keep(7),
+            ),
+            base.drops(
+                format!("icmp-error/{kind}-not-sent"),
+                Default,
+                ESSENTIAL,
+                |_| error(family, kind, &refused),
+            ),
         ]);
     }
     rows
@@ -74,48 +87,75 @@ fn not_errors(family: Family) -> Vec<Row> {
     let mut rows = Vec::new();
     for kind in others.iter().copied() {
         let message = error(family, kind, &quote);
-        rows.push(from_router.drops(format!("icmp-error/not-{kind}"), Default, RFC, |packet| {
-            packet.segment(message.clone())
-        }));
-        rows.push(from_monitor.passes(format!("icmp-error/not-{kind}-by-a-rule"), RFC, |packet| {
-            packet.segment(message.keep(8))
-        }));
+        rows.push(
+            from_router.drops(format!("icmp-error/not-{kind}"), Default, RFC, |packet| {
+                packet.segment(message.clone())
+            }),
+        );
+        rows.push(
+            from_monitor.passes(format!("icmp-error/not-{kind}-by-a-rule"), RFC, |packet| {
+                packet.segment(message.keep(8))
+            }),
+        );
     }
     rows
 }
 
 fn not_essential(family: Family) -> Vec<Row> {
     let kind = types(family)[0];
-    let rule = if family == Family::V4 { "icmp" } else { "icmpv6" };
+    let rule = if family == Family::V4 {
+        "icmp"
+    } else {
+        "icmpv6"
+    };
     let segment = || error(family, kind, &sent(family, answer()).bytes());
     let refused = error(family, kind, &sent(family, tcp().ports(22, 1)).bytes());
-    let none = Base::new(family.name(), rule, from(MONITOR, family, segment()))
-        .under(Kind::NoEssentials);
-    let monitor = Base::new(family.name(), "icmp-error", from(MONITOR, family, segment()));
+    let none =
+        Base::new(family.name(), rule, from(MONITOR, family, segment())).under(Kind::NoEssentials);
+    let monitor = Base::new(
+        family.name(),
+        "icmp-error",
+        from(MONITOR, family, segment()),
+    );
     vec![
         none.drops("icmp-error/not-essential", Default, ESSENTIAL, |packet| {
             packet.source(ROUTER.address(family))
         }),
         // Even where only a rule admits errors, they quote something.
-        none.drops("icmp-error/not-essential-quotes-nothing", Malformed, RFC, |packet| {
-            packet.segment(segment().keep(8))
-        }),
-        none.drops("icmp-error/not-essential-quote-cut", Malformed, RFC, |packet| {
-            packet.segment(segment().keep(8 + family.header_length() + 7))
-        }),
+        none.drops(
+            "icmp-error/not-essential-quotes-nothing",
+            Malformed,
+            RFC,
+            |packet| packet.segment(segment().keep(8)),
+        ),
+        none.drops(
+            "icmp-error/not-essential-quote-cut",
+            Malformed,
+            RFC,
+            |packet| packet.segment(segment().keep(8 + family.header_length() + 7)),
+        ),
         // The essential admits nothing; the rule still does.
         monitor.counts("icmp-error/not-sent-by-a-rule", rule, ESSENTIAL, |packet| {
             packet.segment(refused)
         }),
-        monitor.drops("icmp-error/by-a-rule-quotes-nothing", Malformed, RFC, |packet| {
-            packet.segment(segment().keep(8))
-        }),
-        monitor.drops("icmp-error/from-the-host-itself", Martian, "verdicts §8", |packet| {
-            packet.source(HOST.address(family))
-        }),
-        monitor.drops("icmp-error/malformed-from-the-host-itself", Malformed, "verdicts §7", |p| {
-            p.source(HOST.address(family)).segment(segment().keep(8))
-        }),
+        monitor.drops(
+            "icmp-error/by-a-rule-quotes-nothing",
+            Malformed,
+            RFC,
+            |packet| packet.segment(segment().keep(8)),
+        ),
+        monitor.drops(
+            "icmp-error/from-the-host-itself",
+            Martian,
+            "verdicts §8",
+            |packet| packet.source(HOST.address(family)),
+        ),
+        monitor.drops(
+            "icmp-error/malformed-from-the-host-itself",
+            Malformed,
+            "verdicts §7",
+            |p| p.source(HOST.address(family)).segment(segment().keep(8)),
+        ),
     ]
 }
 
@@ -129,15 +169,24 @@ fn carriers() -> Vec<Row> {
     let v6 = Base::new("ipv6", "icmp-error", v6);
     let ping = icmp(8, 0).data(&[0; 20]);
     vec![
-        v4.drops("icmp-error/fragment", Fragment, RFC, |error| error.fragment(0x2000)),
+        v4.drops("icmp-error/fragment", Fragment, RFC, |error| {
+            error.fragment(0x2000)
+        }),
         v4.drops("icmp-error/source-route", Options, RFC, |error| {
             error.options(&[131, 7, 4, 192, 0, 2, 10])
         }),
-        v4.passes("icmp-error/behind-options", RFC, |error| error.options(&[1; 8])),
-        v4.drops("icmp-error/quote-past-total-length", Malformed, RFC, |error| {
-            error.total_length(20 + 8 + 27)
+        v4.passes("icmp-error/behind-options", RFC, |error| {
+            error.options(&[1; 8])
         }),
-        v4.drops("icmp-error/not-an-error", Default, RFC, |error| error.segment(ping)),
+        v4.drops(
+            "icmp-error/quote-past-total-length",
+            Malformed,
+            RFC,
+            |error| error.total_length(20 + 8 + 27),
+        ),
+        v4.drops("icmp-error/not-an-error", Default, RFC, |error| {
+            error.segment(ping)
+        }),
         v4.drops("icmp-error/land", Martian, "verdicts §8.2", |error| {
             error.source(PEER.v4).destination(PEER.v4)
         }),
@@ -147,8 +196,11 @@ fn carriers() -> Vec<Row> {
         v6.passes("icmp-error/atomic-fragment", RFC, |error| {
             error.extensions([fragment(0, false)])
         }),
-        v6.drops("icmp-error/quote-past-payload-length", Malformed, RFC, |error| {
-            error.payload_length(8 + 47)
-        }),
+        v6.drops(
+            "icmp-error/quote-past-payload-length",
+            Malformed,
+            RFC,
+            |error| error.payload_length(8 + 47),
+        ),
     ]
 }

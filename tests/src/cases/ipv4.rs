@@ -34,25 +34,35 @@ fn header() -> Vec<Row> {
     }
     rows.extend([
         // 20 + 20 bytes of packet, 44 of header.
-        base.drops("ihl-beyond-the-packet", Malformed, RFC, |packet| packet.ihl(11)),
-        base.drops("ihl-15-beyond-the-packet", Malformed, RFC, |packet| packet.ihl(15)),
+        base.drops("ihl-beyond-the-packet", Malformed, RFC, |packet| {
+            packet.ihl(11)
+        }),
+        base.drops("ihl-15-beyond-the-packet", Malformed, RFC, |packet| {
+            packet.ihl(15)
+        }),
         // The header takes the whole packet, and leaves nothing to TCP.
         base.drops("ihl-up-to-the-end", Malformed, RFC, |packet| packet.ihl(10)),
-        base.frame_drops("under-the-type-of-ipv6", Malformed, RFC, |f| f.ethertype(0x86dd)),
+        base.frame_drops("under-the-type-of-ipv6", Malformed, RFC, |f| {
+            f.ethertype(0x86dd)
+        }),
         base.passes("ttl-0", RFC, |packet| packet.ttl(0)),
         base.passes("dont-fragment-clear", RFC, |packet| packet.fragment(0)),
         base.passes("reserved-flag", RFC, |packet| packet.fragment(0x8000)),
-        base.passes("ihl-15-no-operations", RFC, |packet| packet.options(&[1; 40])),
+        base.passes("ihl-15-no-operations", RFC, |packet| {
+            packet.options(&[1; 40])
+        }),
     ]);
     for end in [0, 1, 9, 19] {
         let name = format!("cut-at-{end}");
         rows.push(base.frame_drops(name, Malformed, RFC, |frame| frame.keep(end)));
     }
     for end in [20, 39, 59] {
-        rows.push(base.drops(format!("options-cut-at-{end}"), Malformed, RFC, |packet| {
-            let end = u16::try_from(end).expect("under 60");
-            packet.options(&[1; 40]).total_length(end)
-        }));
+        rows.push(
+            base.drops(format!("options-cut-at-{end}"), Malformed, RFC, |packet| {
+                let end = u16::try_from(end).expect("under 60");
+                packet.options(&[1; 40]).total_length(end)
+            }),
+        );
     }
     rows
 }
@@ -72,15 +82,26 @@ fn lengths() -> Vec<Row> {
     for padding in [1, 6, 46, 1000] {
         rows.push(base.frame_passes(format!("padding-{padding}"), RFC, |f| f.pad(padding)));
     }
-    let padded = Base::within("ipv4", "tcp-5061", Ipv4::new(PEER.v4, HOST.v4, tcp()), |packet| {
-        crate::craft::Frame::from(packet).pad(20)
-    });
+    let padded = Base::within(
+        "ipv4",
+        "tcp-5061",
+        Ipv4::new(PEER.v4, HOST.v4, tcp()),
+        |packet| crate::craft::Frame::from(packet).pad(20),
+    );
     rows.extend([
         // What the packet lacks may not be taken from the padding.
-        padded.drops("total-length-39-in-padding", Malformed, RFC, |p| p.total_length(39)),
-        padded.drops("total-length-20-in-padding", Malformed, RFC, |p| p.total_length(20)),
-        padded.passes("total-length-60-of-60", RFC, |packet| packet.total_length(60)),
-        padded.drops("total-length-61-of-60", Malformed, RFC, |p| p.total_length(61)),
+        padded.drops("total-length-39-in-padding", Malformed, RFC, |p| {
+            p.total_length(39)
+        }),
+        padded.drops("total-length-20-in-padding", Malformed, RFC, |p| {
+            p.total_length(20)
+        }),
+        padded.passes("total-length-60-of-60", RFC, |packet| {
+            packet.total_length(60)
+        }),
+        padded.drops("total-length-61-of-60", Malformed, RFC, |p| {
+            p.total_length(61)
+        }),
     ]);
     rows
 }
@@ -120,15 +141,24 @@ fn fragments() -> Vec<Row> {
             packet.segment(tcp().keep(0)).fragment(0x0010)
         }),
         // The first fault decides.
-        base.drops("fragment/with-source-route", Fragment, FRAGMENTS, |packet| {
-            packet.fragment(0x2000).options(&[131, 7, 4, 192, 0, 2, 10])
-        }),
-        base.drops("fragment/and-total-length-19", Malformed, FRAGMENTS, |packet| {
-            packet.fragment(0x2000).total_length(19)
-        }),
-        base.drops("fragment/with-broken-options", Fragment, FRAGMENTS, |packet| {
-            packet.fragment(0x0001).options(&[7, 0])
-        }),
+        base.drops(
+            "fragment/with-source-route",
+            Fragment,
+            FRAGMENTS,
+            |packet| packet.fragment(0x2000).options(&[131, 7, 4, 192, 0, 2, 10]),
+        ),
+        base.drops(
+            "fragment/and-total-length-19",
+            Malformed,
+            FRAGMENTS,
+            |packet| packet.fragment(0x2000).total_length(19),
+        ),
+        base.drops(
+            "fragment/with-broken-options",
+            Fragment,
+            FRAGMENTS,
+            |packet| packet.fragment(0x0001).options(&[7, 0]),
+        ),
     ]);
     rows
 }
@@ -143,15 +173,24 @@ fn protocols() -> Vec<Row> {
         raw(protocol, &bytes)
     };
     for protocol in [0, 43, 44, 51, 59, 60, 135, 139, 140] {
-        let friend = Base::new("ipv4", "friend", Ipv4::new(FRIEND.v4, HOST.v4, headers(protocol)));
+        let friend = Base::new(
+            "ipv4",
+            "friend",
+            Ipv4::new(FRIEND.v4, HOST.v4, headers(protocol)),
+        );
         rows.push(friend.passes(format!("protocol-{protocol}/allowed"), RFC, |packet| packet));
-        rows.push(friend.passes(format!("protocol-{protocol}/empty"), RFC, |packet| {
-            packet.segment(raw(protocol, &[]))
-        }));
+        rows.push(
+            friend.passes(format!("protocol-{protocol}/empty"), RFC, |packet| {
+                packet.segment(raw(protocol, &[]))
+            }),
+        );
         let peer = base();
-        rows.push(peer.drops(format!("protocol-{protocol}/not-walked"), Default, RFC, |packet| {
-            packet.segment(headers(protocol))
-        }));
+        rows.push(peer.drops(
+            format!("protocol-{protocol}/not-walked"),
+            Default,
+            RFC,
+            |packet| packet.segment(headers(protocol)),
+        ));
     }
     rows
 }

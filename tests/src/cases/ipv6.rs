@@ -30,29 +30,51 @@ pub(super) fn rows() -> Vec<Row> {
         rows.push(base.frame_passes(format!("padding-{padding}"), RFC, |f| f.pad(padding)));
     }
     rows.extend([
-        base.frame_drops("under-the-type-of-ipv4", Malformed, RFC, |f| f.ethertype(0x0800)),
+        base.frame_drops("under-the-type-of-ipv4", Malformed, RFC, |f| {
+            f.ethertype(0x0800)
+        }),
         base.passes("hop-limit-0", RFC, |packet| packet.hop_limit(0)),
-        padded.drops("payload-length-19-in-padding", Malformed, RFC, |p| p.payload_length(19)),
-        padded.drops("payload-length-0-in-padding", Malformed, RFC, |p| p.payload_length(0)),
-        padded.passes("payload-length-40-of-40", RFC, |packet| packet.payload_length(40)),
-        padded.drops("payload-length-41-of-40", Malformed, RFC, |p| p.payload_length(41)),
+        padded.drops("payload-length-19-in-padding", Malformed, RFC, |p| {
+            p.payload_length(19)
+        }),
+        padded.drops("payload-length-0-in-padding", Malformed, RFC, |p| {
+            p.payload_length(0)
+        }),
+        padded.passes("payload-length-40-of-40", RFC, |packet| {
+            packet.payload_length(40)
+        }),
+        padded.drops("payload-length-41-of-40", Malformed, RFC, |p| {
+            p.payload_length(41)
+        }),
         base.drops("jumbogram", Malformed, JUMBO, |packet| {
             // The jumbo payload option, for 65,536 bytes.
             let option = [0xc2, 4, 0, 1, 0, 0];
-            let header = (2..).zip(option).fold(hop_by_hop(), |h, (at, byte)| h.byte(at, byte));
+            let header = (2..)
+                .zip(option)
+                .fold(hop_by_hop(), |h, (at, byte)| h.byte(at, byte));
             packet.extensions([header]).payload_length(0)
         }),
-        base.drops("payload-length-0-no-next-header", Malformed, RFC, |packet| {
-            packet.segment(raw(59, &[]))
-        }),
+        base.drops(
+            "payload-length-0-no-next-header",
+            Malformed,
+            RFC,
+            |packet| packet.segment(raw(59, &[])),
+        ),
     ]);
     // Neither extension headers nor known protocols.
     for protocol in [2, 4, 41, 47, 61, 99, 114, 136, 253, 255] {
-        let friend = Base::new("ipv6", "friend", Ipv6::new(FRIEND.v6, HOST.v6, raw(protocol, &[0])));
+        let friend = Base::new(
+            "ipv6",
+            "friend",
+            Ipv6::new(FRIEND.v6, HOST.v6, raw(protocol, &[0])),
+        );
         rows.push(friend.passes(format!("protocol-{protocol}/allowed"), RFC, |packet| packet));
-        rows.push(base.drops(format!("protocol-{protocol}/not-allowed"), Default, RFC, |packet| {
-            packet.segment(tcp().as_protocol(protocol))
-        }));
+        rows.push(base.drops(
+            format!("protocol-{protocol}/not-allowed"),
+            Default,
+            RFC,
+            |packet| packet.segment(tcp().as_protocol(protocol)),
+        ));
     }
     rows
 }

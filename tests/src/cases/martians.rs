@@ -35,21 +35,47 @@ fn address(text: &str) -> IpAddr {
 
 fn sources() -> Vec<Row> {
     let martians = [
-        "127.0.0.0", "127.0.0.1", "127.255.255.255", "224.0.0.0", "224.0.0.1", "239.255.255.255",
-        "255.255.255.255", "0.0.0.0", "::1", "::", "ff00::", "ff02::1", "ff0e::1",
+        "127.0.0.0",
+        "127.0.0.1",
+        "127.255.255.255",
+        "224.0.0.0",
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "0.0.0.0",
+        "::1",
+        "::",
+        "ff00::",
+        "ff02::1",
+        "ff0e::1",
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     ];
     let others = [
-        "126.255.255.255", "128.0.0.0", "223.255.255.255", "240.0.0.0", "255.255.255.254",
-        "0.0.0.1", "10.0.0.1", "169.254.1.1", "::2", "::7f00:1", "::ffff:127.0.0.1",
-        "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::1", "fc00::1", "1::", "0:0:0:1::1",
+        "126.255.255.255",
+        "128.0.0.0",
+        "223.255.255.255",
+        "240.0.0.0",
+        "255.255.255.254",
+        "0.0.0.1",
+        "10.0.0.1",
+        "169.254.1.1",
+        "::2",
+        "::7f00:1",
+        "::ffff:127.0.0.1",
+        "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "fe80::1",
+        "fc00::1",
+        "1::",
+        "0:0:0:1::1",
     ];
     let mut rows = Vec::new();
     for family in Family::BOTH {
         let of_family = |source: &IpAddr| source.is_ipv4() == (family == Family::V4);
-        for (name, counter, segment) in
-            [("tcp", "tcp-5061", tcp()), ("udp", "udp-3478", udp()), ("esp", "esp", raw(50, &[0; 8]))]
-        {
+        for (name, counter, segment) in [
+            ("tcp", "tcp-5061", tcp()),
+            ("udp", "udp-3478", udp()),
+            ("esp", "esp", raw(50, &[0; 8])),
+        ] {
             let base = Base::new(family.name(), counter, from(PEER, family, segment));
             for source in martians.map(address).into_iter().filter(of_family) {
                 let name = format!("martian/{name}-from-{source}");
@@ -61,7 +87,11 @@ fn sources() -> Vec<Row> {
             }
         }
         let base = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp()));
-        let loopback = address(if family == Family::V4 { "127.0.0.1" } else { "::1" });
+        let loopback = address(if family == Family::V4 {
+            "127.0.0.1"
+        } else {
+            "::1"
+        });
         rows.extend([
             // The first fault decides.
             base.drops("martian/cut", Malformed, RFC, |packet| {
@@ -71,7 +101,9 @@ fn sources() -> Vec<Row> {
                 packet.source(loopback).segment(tcp().flags(0))
             }),
             // Only sources are judged.
-            base.passes("martian/to-loopback", RFC, |packet| packet.destination(loopback)),
+            base.passes("martian/to-loopback", RFC, |packet| {
+                packet.destination(loopback)
+            }),
         ]);
     }
     rows
@@ -114,15 +146,24 @@ fn unspecified_v6() -> Vec<Row> {
     let mut rows = vec![
         dad.passes("unspecified/duplicate-address-detection", DAD, from_nowhere),
         // No longer a martian, still a fault.
-        dad.drops("unspecified/solicitation-hop-limit-254", Essentials, DAD, |packet| {
-            from_nowhere(packet).hop_limit(254)
-        }),
-        dad.drops("unspecified/solicitation-code-1", Essentials, DAD, |packet| {
-            from_nowhere(packet).segment(solicitation().code(1))
-        }),
-        dad.drops("unspecified/solicitation-to-nowhere", Martian, LAND, |packet| {
-            from_nowhere(packet).destination(Ipv6Addr::UNSPECIFIED)
-        }),
+        dad.drops(
+            "unspecified/solicitation-hop-limit-254",
+            Essentials,
+            DAD,
+            |packet| from_nowhere(packet).hop_limit(254),
+        ),
+        dad.drops(
+            "unspecified/solicitation-code-1",
+            Essentials,
+            DAD,
+            |packet| from_nowhere(packet).segment(solicitation().code(1)),
+        ),
+        dad.drops(
+            "unspecified/solicitation-to-nowhere",
+            Martian,
+            LAND,
+            |packet| from_nowhere(packet).destination(Ipv6Addr::UNSPECIFIED),
+        ),
         mld.passes("unspecified/listener-report", MLD, from_nowhere),
         mld.passes("unspecified/listener-done", MLD, |packet| {
             from_nowhere(packet).segment(listener(132, ALL_NODES))
@@ -130,9 +171,12 @@ fn unspecified_v6() -> Vec<Row> {
         mld.passes("unspecified/listener-report-2", MLD, |packet| {
             from_nowhere(packet).segment(listener_report(ALL_NODES))
         }),
-        mld.drops("unspecified/listener-report-hop-limit-2", Default, MLD, |packet| {
-            from_nowhere(packet).hop_limit(2)
-        }),
+        mld.drops(
+            "unspecified/listener-report-hop-limit-2",
+            Default,
+            MLD,
+            |packet| from_nowhere(packet).hop_limit(2),
+        ),
         mld.drops("unspecified/listener-query", Martian, MLD, |packet| {
             from_nowhere(packet).segment(listener(130, ALL_NODES))
         }),
@@ -141,15 +185,29 @@ fn unspecified_v6() -> Vec<Row> {
         }),
     ];
     for (name, segment) in [
-        ("router-solicitation", neighbour(Neighbour::RouterSolicitation)),
-        ("router-advertisement", neighbour(Neighbour::RouterAdvertisement)),
-        ("advertisement", neighbour(Neighbour::Advertisement(HOST.v6))),
-        ("redirect", neighbour(Neighbour::Redirect(NEIGHBOUR, PEER.v6))),
+        (
+            "router-solicitation",
+            neighbour(Neighbour::RouterSolicitation),
+        ),
+        (
+            "router-advertisement",
+            neighbour(Neighbour::RouterAdvertisement),
+        ),
+        (
+            "advertisement",
+            neighbour(Neighbour::Advertisement(HOST.v6)),
+        ),
+        (
+            "redirect",
+            neighbour(Neighbour::Redirect(NEIGHBOUR, PEER.v6)),
+        ),
         ("echo-request", icmpv6(128, 0)),
     ] {
-        rows.push(dad.drops(format!("unspecified/{name}"), Martian, DAD, |packet| {
-            from_nowhere(packet).segment(segment)
-        }));
+        rows.push(
+            dad.drops(format!("unspecified/{name}"), Martian, DAD, |packet| {
+                from_nowhere(packet).segment(segment)
+            }),
+        );
     }
     rows
 }
@@ -158,23 +216,34 @@ fn land() -> Vec<Row> {
     let mut rows = Vec::new();
     for family in Family::BOTH {
         for kind in [Kind::Standard, Kind::Trusted] {
-            let trust = if kind == Kind::Trusted { "trusted" } else { "untrusted" };
+            let trust = if kind == Kind::Trusted {
+                "trusted"
+            } else {
+                "untrusted"
+            };
             for (name, counter, segment) in [
                 ("tcp", "tcp-5061", tcp()),
                 ("same-ports", "tcp-5061", tcp().ports(5061, 5061)),
                 ("udp", "udp-3478", udp()),
                 ("esp", "esp", raw(50, &[0; 8])),
             ] {
-                let base = Base::new(family.name(), counter, from(PEER, family, segment)).under(kind);
+                let base =
+                    Base::new(family.name(), counter, from(PEER, family, segment)).under(kind);
                 for (whose, host) in [("peer", PEER), ("host", HOST)] {
                     let name = format!("land/{trust}-{name}-of-the-{whose}");
                     rows.push(base.drops(name, Martian, LAND, |packet| {
-                        packet.source(host.address(family)).destination(host.address(family))
+                        packet
+                            .source(host.address(family))
+                            .destination(host.address(family))
                     }));
                 }
             }
         }
-        let friend = Base::new(family.name(), "friend", from(FRIEND, family, tcp().to_port(1)));
+        let friend = Base::new(
+            family.name(),
+            "friend",
+            from(FRIEND, family, tcp().to_port(1)),
+        );
         rows.push(friend.drops("land/friend", Martian, LAND, |packet| {
             packet.destination(FRIEND.address(family))
         }));
@@ -186,9 +255,11 @@ fn land() -> Vec<Row> {
     }));
     let base = Base::new("ipv6", "tcp-5061", from(PEER, Family::V6, tcp()));
     for destination in ["2001:db8:100::6", "2001:db9:100::7", "2001:db8:100:0:1::7"] {
-        rows.push(base.passes(format!("land/not-{destination}"), LAND, |packet: Ip| {
-            packet.destination(address(destination))
-        }));
+        rows.push(
+            base.passes(format!("land/not-{destination}"), LAND, |packet: Ip| {
+                packet.destination(address(destination))
+            }),
+        );
     }
     rows
 }
@@ -196,35 +267,62 @@ fn land() -> Vec<Row> {
 fn protects() -> Vec<Row> {
     let mut rows = Vec::new();
     for (family, inside, outside) in [
-        (Family::V4, ["192.0.2.8", "192.0.2.15"], ["192.0.2.7", "192.0.2.16"]),
-        (Family::V6, ["2001:db8::10", "2001:db8::1f"], ["2001:db8::f", "2001:db8::20"]),
+        (
+            Family::V4,
+            ["192.0.2.8", "192.0.2.15"],
+            ["192.0.2.7", "192.0.2.16"],
+        ),
+        (
+            Family::V6,
+            ["2001:db8::10", "2001:db8::1f"],
+            ["2001:db8::f", "2001:db8::20"],
+        ),
     ] {
         let untrusted = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp()));
         let trusted =
             Base::new(family.name(), "tcp-5061", from(PEER, family, tcp())).under(Kind::Trusted);
         for source in inside {
-            rows.push(untrusted.drops(format!("protects/from-{source}"), Martian, PROTECTS, |p| {
-                p.source(address(source))
-            }));
-            rows.push(trusted.passes(format!("protects/trusted-from-{source}"), PROTECTS, |p| {
-                p.source(address(source))
-            }));
+            rows.push(
+                untrusted.drops(format!("protects/from-{source}"), Martian, PROTECTS, |p| {
+                    p.source(address(source))
+                }),
+            );
+            rows.push(
+                trusted.passes(format!("protects/trusted-from-{source}"), PROTECTS, |p| {
+                    p.source(address(source))
+                }),
+            );
         }
         for source in outside {
-            rows.push(untrusted.passes(format!("protects/not-from-{source}"), PROTECTS, |p| {
-                p.source(address(source))
-            }));
+            rows.push(
+                untrusted.passes(format!("protects/not-from-{source}"), PROTECTS, |p| {
+                    p.source(address(source))
+                }),
+            );
         }
-        let loopback = address(if family == Family::V4 { "127.0.0.1" } else { "::1" });
-        rows.push(trusted.drops("martian/trusted-from-loopback", Martian, RFC, |packet| {
-            packet.source(loopback)
-        }));
+        let loopback = address(if family == Family::V4 {
+            "127.0.0.1"
+        } else {
+            "::1"
+        });
+        rows.push(
+            trusted.drops("martian/trusted-from-loopback", Martian, RFC, |packet| {
+                packet.source(loopback)
+            }),
+        );
     }
     // It stands before the essentials.
-    let nd = Ipv6::new(NEIGHBOUR, HOST.v6, neighbour(Neighbour::Advertisement(NEIGHBOUR)));
+    let nd = Ipv6::new(
+        NEIGHBOUR,
+        HOST.v6,
+        neighbour(Neighbour::Advertisement(NEIGHBOUR)),
+    );
     let nd = Base::new("ipv6", "nd", nd.hop_limit(255));
-    rows.push(nd.drops("protects/advertisement-from-inside", Martian, PROTECTS, |packet| {
-        packet.source("2001:db8::11".parse().expect("an address"))
-    }));
+    rows.push(nd.drops(
+        "protects/advertisement-from-inside",
+        Martian,
+        PROTECTS,
+        |packet| packet.source("2001:db8::11".parse().expect("an address")),
+    ));
     rows
 }

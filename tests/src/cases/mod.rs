@@ -86,7 +86,11 @@ pub fn cases() -> Vec<Case> {
         transport::rows(),
         vlans::rows(),
     ];
-    let written: Vec<Case> = rows.into_iter().flatten().flat_map(row::Row::with_tags).collect();
+    let written: Vec<Case> = rows
+        .into_iter()
+        .flatten()
+        .flat_map(row::Row::with_tags)
+        .collect();
     let mut cases: Vec<Case> = written.iter().flat_map(derive::variants).collect();
     cases.sort_by_key(|case| case.policy);
     cases

@@ -63,7 +63,12 @@ impl PolicyVariant {
     /// The standard rules, enforced, and a default of drop.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, audit: false, default_allow: false, permissive: false }
+        Self {
+            kind,
+            audit: false,
+            default_allow: false,
+            permissive: false,
+        }
     }
 
     /// The policy. Two variants never share a name or a hash.
@@ -91,7 +96,11 @@ impl PolicyVariant {
             if self.permissive { "-permissive" } else { "" },
         );
         // Not a digest of anything, but of a digest's length, and one's own.
-        policy.hash = policy.name.bytes().map(|byte| format!("{byte:02x}")).collect();
+        policy.hash = policy
+            .name
+            .bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         policy.hash.truncate(64);
         policy.hash = format!("{:0>64}", policy.hash);
         policy
@@ -166,8 +175,14 @@ pub fn policy() -> Policy {
             ports("udp-67", Action::Allow, 17, 67..=67),
             ports("sctp-2905", Action::Allow, 132, 2905..=2905),
             transport(rule("esp", Action::Allow), 50, Vec::new()),
-            from_host(transport(rule("icmp", Action::Allow), 1, Vec::new()), MONITOR),
-            from_host(transport(rule("icmpv6", Action::Allow), 58, Vec::new()), MONITOR),
+            from_host(
+                transport(rule("icmp", Action::Allow), 1, Vec::new()),
+                MONITOR,
+            ),
+            from_host(
+                transport(rule("icmpv6", Action::Allow), 58, Vec::new()),
+                MONITOR,
+            ),
             friend(),
             ports_out("out-tcp-443", 6, 443..=443),
         ]),
@@ -196,7 +211,10 @@ fn rule(id: &str, action: Action) -> Rule {
 }
 
 fn transport(rule: Rule, protocol: u8, ports: Vec<RangeInclusive<u16>>) -> Rule {
-    Rule { transports: vec![Transport { protocol, ports }], ..rule }
+    Rule {
+        transports: vec![Transport { protocol, ports }],
+        ..rule
+    }
 }
 
 fn ports(id: &str, action: Action, protocol: u8, ports: RangeInclusive<u16>) -> Rule {
@@ -204,12 +222,21 @@ fn ports(id: &str, action: Action, protocol: u8, ports: RangeInclusive<u16>) -> 
 }
 
 fn ports_out(id: &str, protocol: u8, range: RangeInclusive<u16>) -> Rule {
-    Rule { direction: Direction::Outbound, ..ports(id, Action::Allow, protocol, range) }
+    Rule {
+        direction: Direction::Outbound,
+        ..ports(id, Action::Allow, protocol, range)
+    }
 }
 
 fn from_host(rule: Rule, host: Host) -> Rule {
     let networks = Family::BOTH.map(|family| host.address(family).into());
-    Rule { from: Endpoint { networks: Some(networks.into()), ..Endpoint::default() }, ..rule }
+    Rule {
+        from: Endpoint {
+            networks: Some(networks.into()),
+            ..Endpoint::default()
+        },
+        ..rule
+    }
 }
 
 /// Any protocol from the friend's networks, the stranger in them excepted.
@@ -218,7 +245,9 @@ fn friend() -> Rule {
     Rule {
         from: Endpoint {
             networks: Some(nets(&["203.0.113.0/28", "2001:db8:200::/48"])),
-            except: Family::BOTH.map(|family| STRANGER.address(family).into()).into(),
+            except: Family::BOTH
+                .map(|family| STRANGER.address(family).into())
+                .into(),
             ports: Vec::new(),
         },
         ..rule("friend", Action::Allow)
@@ -233,5 +262,8 @@ fn numbered(mut rules: Vec<Rule>) -> Vec<Rule> {
 }
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
-    texts.iter().map(|text| text.parse().expect("a network")).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().expect("a network"))
+        .collect()
 }

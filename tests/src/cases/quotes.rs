@@ -85,15 +85,25 @@ fn protocols(family: Family) -> Vec<Row> {
         rows.push(base.drops(name, Default, RULES, |packet| packet.segment(segment)));
     }
     // To a host whose pings a rule admits, the reply was allowed out.
-    rows.push(base.passes("quote/echo-reply-to-a-monitor", RULES, |packet| {
-        packet.segment(echo_reply).destination(MONITOR.address(family))
-    }));
+    rows.push(
+        base.passes("quote/echo-reply-to-a-monitor", RULES, |packet| {
+            packet
+                .segment(echo_reply)
+                .destination(MONITOR.address(family))
+        }),
+    );
     rows.push(base.passes("quote/anything-to-a-friend", RULES, |packet| {
-        packet.segment(raw(253, &[0; 8])).destination(FRIEND.address(family))
+        packet
+            .segment(raw(253, &[0; 8]))
+            .destination(FRIEND.address(family))
     }));
-    rows.push(base.drops("quote/anything-to-a-stranger", Default, RULES, |packet| {
-        packet.segment(raw(253, &[0; 8])).destination(STRANGER.address(family))
-    }));
+    rows.push(
+        base.drops("quote/anything-to-a-stranger", Default, RULES, |packet| {
+            packet
+                .segment(raw(253, &[0; 8]))
+                .destination(STRANGER.address(family))
+        }),
+    );
     rows
 }
 
@@ -104,17 +114,29 @@ fn addresses(family: Family) -> Vec<Row> {
         Family::V6 => "2001:db8::16".parse().expect("an address"),
     };
     let error = Base::new(family.name(), "icmp-error", {
-        from(ROUTER, family, unreachable(family, &sent(family, answer()).bytes()))
+        from(
+            ROUTER,
+            family,
+            unreachable(family, &sent(family, answer()).bytes()),
+        )
     });
     vec![
         // The errors that CVE-2019-5598 is about: the quote was not sent by
         // whom the error is sent to.
-        base.drops("quote/source-of-another", Default, RFC, |packet| packet.source(other)),
-        base.drops("quote/source-is-the-peer", Default, RFC, |packet| {
-            packet.source(PEER.address(family)).destination(HOST.address(family))
+        base.drops("quote/source-of-another", Default, RFC, |packet| {
+            packet.source(other)
         }),
-        error.drops("quote/error-to-another", Default, RFC, |packet| packet.destination(other)),
-        error.passes("quote/error-by-the-peer", RFC, |packet| packet.source(PEER.address(family))),
+        base.drops("quote/source-is-the-peer", Default, RFC, |packet| {
+            packet
+                .source(PEER.address(family))
+                .destination(HOST.address(family))
+        }),
+        error.drops("quote/error-to-another", Default, RFC, |packet| {
+            packet.destination(other)
+        }),
+        error.passes("quote/error-by-the-peer", RFC, |packet| {
+            packet.source(PEER.address(family))
+        }),
         base.passes("quote/hop-limit-0", RFC, |packet| packet.hop_limit(0)),
         // The martian rules are for packets that arrive, not for what they quote.
         base.passes("quote/sent-to-loopback", RFC, |packet| {
@@ -135,40 +157,67 @@ fn short(family: Family) -> Vec<Row> {
     });
     let mut rows = Vec::new();
     for length in [0, 1, 8, header - 1, header, header + 4, header + 7] {
-        rows.push(base.drops(format!("quote/of-{length}-bytes"), Malformed, RFC, |mut quote| {
-            quote.truncate(length);
-            quote
-        }));
-        rows.push(base.frame_drops(format!("quote/cut-at-{length}"), Malformed, RFC, |frame| {
-            frame.keep(header + 8 + length)
-        }));
+        rows.push(base.drops(
+            format!("quote/of-{length}-bytes"),
+            Malformed,
+            RFC,
+            |mut quote| {
+                quote.truncate(length);
+                quote
+            },
+        ));
+        rows.push(
+            base.frame_drops(format!("quote/cut-at-{length}"), Malformed, RFC, |frame| {
+                frame.keep(header + 8 + length)
+            }),
+        );
     }
-    rows.push(base.passes(format!("quote/of-{}-bytes", header + 8), RFC, |mut quote| {
-        quote.truncate(header + 8);
-        quote
-    }));
+    rows.push(base.passes(
+        format!("quote/of-{}-bytes", header + 8),
+        RFC,
+        |mut quote| {
+            quote.truncate(header + 8);
+            quote
+        },
+    ));
     // Padding is no quote.
-    let padded = Base::within(family.name(), "icmp-error", sent(family, answer()).bytes(), {
-        move |quote| Frame::from(from(ROUTER, family, unreachable(family, &quote))).pad(40)
-    });
+    let padded = Base::within(
+        family.name(),
+        "icmp-error",
+        sent(family, answer()).bytes(),
+        move |quote| Frame::from(from(ROUTER, family, unreachable(family, &quote))).pad(40),
+    );
     rows.push(padded.drops("quote/in-the-padding", Malformed, RFC, |_| Vec::new()));
-    rows.push(padded.drops("quote/ports-in-the-padding", Malformed, RFC, |mut quote| {
-        quote.truncate(header);
-        quote
-    }));
+    rows.push(
+        padded.drops("quote/ports-in-the-padding", Malformed, RFC, |mut quote| {
+            quote.truncate(header);
+            quote
+        }),
+    );
     for version in [0, 4, 5, 6, 15] {
         if u8::from(family == Family::V4) * 4 + u8::from(family == Family::V6) * 6 == version {
             continue;
         }
-        rows.push(base.drops(format!("quote/version-{version}"), Malformed, RFC, |mut quote| {
-            quote[0] = version << 4 | quote[0] & 0x0f;
-            quote
-        }));
+        rows.push(base.drops(
+            format!("quote/version-{version}"),
+            Malformed,
+            RFC,
+            |mut quote| {
+                quote[0] = version << 4 | quote[0] & 0x0f;
+                quote
+            },
+        ));
     }
-    let other = if family == Family::V4 { Family::V6 } else { Family::V4 };
-    rows.push(base.drops("quote/of-the-other-family", Malformed, RFC, |_| {
-        sent(other, answer()).bytes()
-    }));
+    let other = if family == Family::V4 {
+        Family::V6
+    } else {
+        Family::V4
+    };
+    rows.push(
+        base.drops("quote/of-the-other-family", Malformed, RFC, |_| {
+            sent(other, answer()).bytes()
+        }),
+    );
     rows
 }
 
@@ -193,15 +242,20 @@ fn ipv4_headers() -> Vec<Row> {
         let name = format!("quote/{name}");
         rows.push(base.passes(name, RFC, |packet| packet.options(&options)));
     }
-    for (name, field) in
-        [("first", 0x2000), ("middle", 0x2010), ("last", 0x0010), ("offset-1", 0x0001)]
-    {
+    for (name, field) in [
+        ("first", 0x2000),
+        ("middle", 0x2010),
+        ("last", 0x0010),
+        ("offset-1", 0x0001),
+    ] {
         let name = format!("quote/{name}-fragment");
         rows.push(base.drops(name, Default, RFC, |packet| packet.fragment(field)));
     }
     rows.extend([
         base.passes("quote/reserved-flag", RFC, |packet| packet.fragment(0x8000)),
-        base.drops("quote/ihl-beyond-it", Malformed, RFC, |packet| packet.ihl(15)),
+        base.drops("quote/ihl-beyond-it", Malformed, RFC, |packet| {
+            packet.ihl(15)
+        }),
         base.drops("quote/ports-cut-behind-options", Malformed, RFC, |packet| {
             packet.options(&[1; 8]).segment(answer().keep(7))
         }),
@@ -210,7 +264,9 @@ fn ipv4_headers() -> Vec<Row> {
         }),
         // Read without its options, the quote's ports would be 5061 and 0.
         base.drops("quote/allowed-port-in-front", Default, RFC, |packet| {
-            packet.options(&[0x13, 0xc5, 0, 0]).segment(tcp().ports(22, 40_000))
+            packet
+                .options(&[0x13, 0xc5, 0, 0])
+                .segment(tcp().ports(22, 40_000))
         }),
         // A fragment whose ports are cut needs them all the same.
         base.drops("quote/fragment-cut", Malformed, RFC, |packet| {
@@ -243,12 +299,18 @@ fn ipv6_headers() -> Vec<Row> {
     }
     let faults: [(&str, Vec<Extension>); 9] = [
         ("9-headers", options(9)),
-        ("hop-by-hop-second", vec![destination_options(), hop_by_hop()]),
+        (
+            "hop-by-hop-second",
+            vec![destination_options(), hop_by_hop()],
+        ),
         ("first-fragment", vec![fragment(0, true)]),
         ("last-fragment", vec![fragment(16, false)]),
         ("atomic-twice", vec![atomic(), atomic()]),
         ("routing-0", vec![routing(0)]),
-        ("fragment-past-the-end", vec![fragment(1, true), options(1)[0].clone().length_field(255)]),
+        (
+            "fragment-past-the-end",
+            vec![fragment(1, true), options(1)[0].clone().length_field(255)],
+        ),
         ("routing-0-past-the-end", vec![routing(0).length_field(255)]),
         ("ninth-past-the-end", {
             let mut chain = options(8);
@@ -271,9 +333,12 @@ fn ipv6_headers() -> Vec<Row> {
         base.drops("quote/extension-past-the-end", Malformed, RFC, |packet| {
             packet.extensions([destination_options().length_field(255)])
         }),
-        base.drops("quote/authentication-past-the-end", Malformed, RFC, |packet| {
-            packet.extensions([authentication(3).length_field(255)])
-        }),
+        base.drops(
+            "quote/authentication-past-the-end",
+            Malformed,
+            RFC,
+            |packet| packet.extensions([authentication(3).length_field(255)]),
+        ),
         base.drops("quote/extension-cut", Malformed, RFC, |packet| {
             packet.segment(raw(60, &[6, 0, 1, 4, 0, 0, 0]))
         }),
@@ -284,12 +349,20 @@ fn ipv6_headers() -> Vec<Row> {
             packet.extensions(options(1)).segment(answer().keep(8))
         }),
         base.drops("quote/other-port-behind-options", Default, RFC, |packet| {
-            packet.extensions(options(1)).segment(tcp().ports(22, 40_000))
+            packet
+                .extensions(options(1))
+                .segment(tcp().ports(22, 40_000))
         }),
-        base.drops("quote/from-a-neighbour", Default, RFC, |packet| packet.source(NEIGHBOUR)),
+        base.drops("quote/from-a-neighbour", Default, RFC, |packet| {
+            packet.source(NEIGHBOUR)
+        }),
     ]);
     // The error itself may stand behind extension headers.
-    let outer = Ipv6::new(ROUTER.v6, HOST.v6, unreachable(Family::V6, &packet().bytes()));
+    let outer = Ipv6::new(
+        ROUTER.v6,
+        HOST.v6,
+        unreachable(Family::V6, &packet().bytes()),
+    );
     let outer = Base::new("ipv6", "icmp-error", outer);
     rows.push(outer.passes("quote/error-behind-options", RFC, |error| {
         error.extensions([hop_by_hop(), destination_options()])

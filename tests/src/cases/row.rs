@@ -2,15 +2,27 @@
 
 use edge_filter::policy::{Action, DropReason};
 
-use super::policies::{Kind, PolicyVariant};
 use super::Case;
+use super::policies::{Kind, PolicyVariant};
 use crate::craft::{Frame, Tag};
 
 /// The tags that a row is repeated with, by how many there are.
 pub(super) const TAGS: [&[Tag]; 3] = [
     &[],
-    &[Tag { announced_by: 0x8100, control: 100 }],
-    &[Tag { announced_by: 0x88a8, control: 200 }, Tag { announced_by: 0x8100, control: 100 }],
+    &[Tag {
+        announced_by: 0x8100,
+        control: 100,
+    }],
+    &[
+        Tag {
+            announced_by: 0x88a8,
+            control: 200,
+        },
+        Tag {
+            announced_by: 0x8100,
+            control: 100,
+        },
+    ],
 ];
 
 /// A case before it is repeated with tags.
@@ -70,7 +82,10 @@ impl<P: Clone> Base<P> {
 
     /// The rows say themselves which tags there are.
     pub(super) fn with_own_tags(self) -> Self {
-        Self { own_tags: true, ..self }
+        Self {
+            own_tags: true,
+            ..self
+        }
     }
 
     /// The change makes it a frame that is dropped as `reason`.
@@ -81,7 +96,13 @@ impl<P: Clone> Base<P> {
         reference: &'static str,
         change: impl FnOnce(P) -> P,
     ) -> Row {
-        self.row(name, format!("drop:{}", reason.as_str()), Action::Drop, reference, self.changed(change))
+        self.row(
+            name,
+            format!("drop:{}", reason.as_str()),
+            Action::Drop,
+            reference,
+            self.changed(change),
+        )
     }
 
     /// The change makes it a frame that passes, and moves `counter`.
@@ -92,7 +113,13 @@ impl<P: Clone> Base<P> {
         reference: &'static str,
         change: impl FnOnce(P) -> P,
     ) -> Row {
-        self.row(name, counter.to_owned(), Action::Allow, reference, self.changed(change))
+        self.row(
+            name,
+            counter.to_owned(),
+            Action::Allow,
+            reference,
+            self.changed(change),
+        )
     }
 
     /// The change changes nothing of the verdict.
@@ -113,7 +140,13 @@ impl<P: Clone> Base<P> {
         reference: &'static str,
         change: impl FnOnce(P) -> P,
     ) -> Row {
-        self.row(name, id.to_owned(), Action::Drop, reference, self.changed(change))
+        self.row(
+            name,
+            id.to_owned(),
+            Action::Drop,
+            reference,
+            self.changed(change),
+        )
     }
 
     /// As [`drops`](Self::drops), by a change to the frame.
@@ -135,7 +168,13 @@ impl<P: Clone> Base<P> {
         reference: &'static str,
         change: impl FnOnce(Frame) -> Frame,
     ) -> Row {
-        self.row(name, self.counter.to_owned(), Action::Allow, reference, change(self.base()))
+        self.row(
+            name,
+            self.counter.to_owned(),
+            Action::Allow,
+            reference,
+            change(self.base()),
+        )
     }
 
     /// As [`counts`](Self::counts), for a frame that has little in common with
@@ -147,7 +186,13 @@ impl<P: Clone> Base<P> {
         reference: &'static str,
         frame: impl Into<Frame>,
     ) -> Row {
-        self.row(name, counter.to_owned(), Action::Allow, reference, frame.into())
+        self.row(
+            name,
+            counter.to_owned(),
+            Action::Allow,
+            reference,
+            frame.into(),
+        )
     }
 
     /// As [`other_counts`](Self::other_counts), for a drop.
@@ -207,13 +252,21 @@ impl Row {
             reference: self.reference,
         };
         if self.own_tags {
-            return vec![case(format!("{}/{}", self.group, self.name), &self.base, &self.frame)];
+            return vec![case(
+                format!("{}/{}", self.group, self.name),
+                &self.base,
+                &self.frame,
+            )];
         }
         let tagged = |frame: &Frame, count: usize| frame.clone().tags(TAGS[count].iter().copied());
         (0..TAGS.len())
             .map(|count| {
                 let name = format!("{}/tag{count}/{}", self.group, self.name);
-                case(name, &tagged(&self.base, count), &tagged(&self.frame, count))
+                case(
+                    name,
+                    &tagged(&self.base, count),
+                    &tagged(&self.frame, count),
+                )
             })
             .collect()
     }

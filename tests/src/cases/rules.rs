@@ -21,9 +21,17 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn matching(family: Family) -> Vec<Row> {
     let to = |port| move |packet: Ip| packet.segment(tcp().to_port(port));
-    let range = Base::new(family.name(), "tcp-range", from(PEER, family, tcp().to_port(55_000)));
+    let range = Base::new(
+        family.name(),
+        "tcp-range",
+        from(PEER, family, tcp().to_port(55_000)),
+    );
     let port = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp()));
-    let friend = Base::new(family.name(), "friend", from(FRIEND, family, tcp().to_port(1)));
+    let friend = Base::new(
+        family.name(),
+        "friend",
+        from(FRIEND, family, tcp().to_port(1)),
+    );
     let other_icmp = match family {
         Family::V4 => icmpv6(128, 0),
         Family::V6 => icmp(8, 0),
@@ -33,7 +41,13 @@ fn matching(family: Family) -> Vec<Row> {
         port.denied_by("rule/drop-first", "tcp-5062-no", RULES, to(5062)),
         port.drops("rule/port-below", Default, RULES, to(5060)),
         port.drops("rule/port-above", Default, RULES, to(5063)),
-        port.drops("rule/port-swapped", Default, RULES, to(0xc513)),
+        // 5061 with its bytes swapped lies in the other rule's range.
+        port.counts(
+            "rule/port-swapped",
+            "tcp-range",
+            RULES,
+            to(5061_u16.swap_bytes()),
+        ),
         port.drops("rule/port-only-as-source", Default, RULES, |packet| {
             packet.segment(tcp().ports(5061, 40_000))
         }),
@@ -65,10 +79,16 @@ fn matching(family: Family) -> Vec<Row> {
         Family::V6 => ("icmpv6", icmpv6(128, 0)),
     };
     let monitor = Base::new(family.name(), monitor.0, from(MONITOR, family, monitor.1));
-    let counter = if family == Family::V4 { "icmpv6" } else { "icmp" };
-    rows.push(monitor.counts("rule/icmp-of-the-other-family", counter, RULES, |packet| {
-        packet.segment(other_icmp)
-    }));
+    let counter = if family == Family::V4 {
+        "icmpv6"
+    } else {
+        "icmp"
+    };
+    rows.push(
+        monitor.counts("rule/icmp-of-the-other-family", counter, RULES, |packet| {
+            packet.segment(other_icmp)
+        }),
+    );
     rows
 }
 
@@ -79,9 +99,16 @@ fn tunnels(family: Family) -> Vec<Row> {
     let martian = Ip::new(HOST.v4.into(), HOST.v4.into(), tcp().flags(0)).bytes();
     let header = |header: &[u8], inner: &[u8]| [header, inner].concat();
     // VXLAN: the flag and a network identifier, then a frame.
-    let vxlan = header(&[8, 0, 0, 0, 0, 0, 1, 0], &crate::craft::Frame::new(0x0800, good.clone()).bytes());
+    let vxlan = header(
+        &[8, 0, 0, 0, 0, 0, 1, 0],
+        &crate::craft::Frame::new(0x0800, good.clone()).bytes(),
+    );
     let peer = Base::new(family.name(), "tcp-5061", from(PEER, family, tcp()));
-    let friend = Base::new(family.name(), "friend", from(FRIEND, family, tcp().to_port(1)));
+    let friend = Base::new(
+        family.name(),
+        "friend",
+        from(FRIEND, family, tcp().to_port(1)),
+    );
     let mut rows = Vec::new();
     for (name, segment) in [
         ("ipip", raw(4, &good)),
@@ -93,9 +120,12 @@ fn tunnels(family: Family) -> Vec<Row> {
         ("vxlan", udp().to_port(4789).data(&vxlan)),
         ("teredo", udp().to_port(3544).data(&good_v6)),
     ] {
-        rows.push(peer.drops(format!("tunnel/{name}-admits-nothing"), Default, TUNNELS, |packet| {
-            packet.segment(segment)
-        }));
+        rows.push(peer.drops(
+            format!("tunnel/{name}-admits-nothing"),
+            Default,
+            TUNNELS,
+            |packet| packet.segment(segment),
+        ));
     }
     for (name, segment) in [
         ("ipip", raw(4, &martian)),
@@ -105,9 +135,11 @@ fn tunnels(family: Family) -> Vec<Row> {
         ("gre-cut", raw(47, &[0])),
         ("vxlan", udp().to_port(4789).data(&martian)),
     ] {
-        rows.push(friend.passes(format!("tunnel/{name}-condemns-nothing"), TUNNELS, |packet| {
-            packet.segment(segment)
-        }));
+        rows.push(friend.passes(
+            format!("tunnel/{name}-condemns-nothing"),
+            TUNNELS,
+            |packet| packet.segment(segment),
+        ));
     }
     rows
 }

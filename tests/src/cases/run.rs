@@ -86,7 +86,12 @@ impl fmt::Display for Report {
         for failure in &self.failures {
             writeln!(f, "{failure}\n")?;
         }
-        write!(f, "{} of {} frames judged otherwise", self.failures.len(), self.judged)
+        write!(
+            f,
+            "{} of {} frames judged otherwise",
+            self.failures.len(),
+            self.judged
+        )
     }
 }
 

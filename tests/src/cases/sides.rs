@@ -30,7 +30,9 @@ fn finished(rows: Vec<Row>) -> Vec<Case> {
 pub fn runts() -> Vec<Case> {
     let base = Base::new("ethernet", "tcp-5061", from(PEER, Family::V4, tcp())).with_own_tags();
     let runt = |end| {
-        base.frame_drops(format!("runt-of-{end}"), Malformed, "verdicts §1.1", |f| f.cut(end))
+        base.frame_drops(format!("runt-of-{end}"), Malformed, "verdicts §1.1", |f| {
+            f.cut(end)
+        })
     };
     finished((0..14).map(runt).collect())
 }
@@ -61,25 +63,36 @@ pub fn super_packets(software: bool) -> Vec<Case> {
             });
         }
         rows.extend([
-            base.drops("super-packet/of-65535", Malformed, SOFTWARE, |_| zero(sized(65_535))),
+            base.drops("super-packet/of-65535", Malformed, SOFTWARE, |_| {
+                zero(sized(65_535))
+            }),
             base.drops("super-packet/small", Malformed, SOFTWARE, zero),
             base.passes("super-packet/length-without-need", SOFTWARE, |_| {
                 sized(70_000).declares(20)
             }),
-            base.drops("super-packet/length-of-a-cut-segment", Malformed, SOFTWARE, |_| {
-                sized(70_000).declares(19)
-            }),
+            base.drops(
+                "super-packet/length-of-a-cut-segment",
+                Malformed,
+                SOFTWARE,
+                |_| sized(70_000).declares(19),
+            ),
         ]);
         if software {
             let other = tcp().to_port(22).data(&vec![0; 70_000]);
-            rows.push(base.drops("super-packet/other-port", Default, SOFTWARE, |packet| {
-                zero(packet.segment(other))
-            }));
+            rows.push(
+                base.drops("super-packet/other-port", Default, SOFTWARE, |packet| {
+                    zero(packet.segment(other))
+                }),
+            );
         }
     }
     let chained = Ipv6::new(PEER.v6, HOST.v6, tcp()).extensions([hop_by_hop()]);
     let chained = Base::new("ipv6", "tcp-5061", chained);
-    let large = |packet: Ipv6| packet.segment(tcp().data(&vec![0; 66_000])).payload_length(0);
+    let large = |packet: Ipv6| {
+        packet
+            .segment(tcp().data(&vec![0; 66_000]))
+            .payload_length(0)
+    };
     rows.push(if software {
         chained.passes("super-packet/behind-hop-by-hop", SOFTWARE, large)
     } else {
@@ -94,9 +107,8 @@ pub fn outbound() -> Vec<Case> {
     let mut rows = Vec::new();
     for family in Family::BOTH {
         let https = || tcp().to_port(443);
-        let sent = move |segment: Segment| {
-            Ip::new(HOST.address(family), PEER.address(family), segment)
-        };
+        let sent =
+            move |segment: Segment| Ip::new(HOST.address(family), PEER.address(family), segment);
         let base = Base::new(family.name(), "out-tcp-443", sent(https()));
         let ping = echo(family);
         let (reply, kind) = match family {
@@ -105,18 +117,29 @@ pub fn outbound() -> Vec<Case> {
         };
         // A packet that came in, and the host's complaint about it.
         let came = |segment| Ip::new(PEER.address(family), HOST.address(family), segment).bytes();
-        let (server, client) = if family == Family::V4 { (67, 68) } else { (547, 546) };
-        let allowed = Base::new(family.name(), "ping", sent(reply.clone())).under(Kind::AllEssentials);
+        let (server, client) = if family == Family::V4 {
+            (67, 68)
+        } else {
+            (547, 546)
+        };
+        let allowed =
+            Base::new(family.name(), "ping", sent(reply.clone())).under(Kind::AllEssentials);
         rows.extend([
             // `protects` guards what comes in.
             base.passes("outbound/from-the-protected", OUTBOUND, |packet| packet),
-            base.drops("outbound/inbound-rule", Default, OUTBOUND, |p| p.segment(tcp())),
+            base.drops("outbound/inbound-rule", Default, OUTBOUND, |p| {
+                p.segment(tcp())
+            }),
             base.drops("outbound/land", Martian, OUTBOUND, |packet| {
                 packet.destination(HOST.address(family))
             }),
-            base.drops("outbound/reply-to-a-ping", Default, OUTBOUND, |p| p.segment(reply)),
+            base.drops("outbound/reply-to-a-ping", Default, OUTBOUND, |p| {
+                p.segment(reply)
+            }),
             allowed.passes("outbound/ping-reply", OUTBOUND, |packet| packet),
-            allowed.drops("outbound/ping-request", Default, OUTBOUND, |p| p.segment(ping)),
+            allowed.drops("outbound/ping-request", Default, OUTBOUND, |p| {
+                p.segment(ping)
+            }),
             allowed.counts("outbound/dhcp-client", "dhcp-client", OUTBOUND, |packet| {
                 packet.segment(udp().ports(client, server))
             }),
@@ -124,26 +147,46 @@ pub fn outbound() -> Vec<Case> {
                 packet.segment(udp().ports(server, client))
             }),
             // The mirror is asked of this hook's rules, not of the other's.
-            base.counts("outbound/error-about-an-answer", "icmp-error", OUTBOUND, |packet| {
-                packet.segment(error(family, kind, &came(tcp().ports(443, 40_000))))
-            }),
-            base.drops("outbound/error-about-a-question", Default, OUTBOUND, |packet| {
-                packet.segment(error(family, kind, &came(tcp())))
-            }),
+            base.counts(
+                "outbound/error-about-an-answer",
+                "icmp-error",
+                OUTBOUND,
+                |packet| packet.segment(error(family, kind, &came(tcp().ports(443, 40_000)))),
+            ),
+            base.drops(
+                "outbound/error-about-a-question",
+                Default,
+                OUTBOUND,
+                |packet| packet.segment(error(family, kind, &came(tcp()))),
+            ),
         ]);
     }
     let discover = Ip::new(HOST.v4.into(), ROUTER.v4.into(), udp().ports(68, 67));
     let discover = Base::new("ipv4", "dhcp-client", discover).under(Kind::AllEssentials);
-    rows.push(discover.passes("outbound/dhcp-discover", OUTBOUND, |packet| {
-        packet.source(Ipv4Addr::UNSPECIFIED.into()).destination(Ipv4Addr::BROADCAST.into())
-    }));
-    let nd = Ipv6::new(HOST.v6, ROUTER.v6, neighbour(Neighbour::Solicitation(ROUTER.v6)));
+    rows.push(
+        discover.passes("outbound/dhcp-discover", OUTBOUND, |packet| {
+            packet
+                .source(Ipv4Addr::UNSPECIFIED.into())
+                .destination(Ipv4Addr::BROADCAST.into())
+        }),
+    );
+    let nd = Ipv6::new(
+        HOST.v6,
+        ROUTER.v6,
+        neighbour(Neighbour::Solicitation(ROUTER.v6)),
+    );
     let nd = Base::new("ipv6", "nd", nd.hop_limit(255));
-    rows.push(nd.drops("outbound/solicitation-hop-limit-64", Essentials, OUTBOUND, |packet| {
-        packet.hop_limit(64)
-    }));
-    rows.push(nd.drops("outbound/router-advertisement", Essentials, OUTBOUND, |packet| {
-        packet.segment(neighbour(Neighbour::RouterAdvertisement))
-    }));
+    rows.push(nd.drops(
+        "outbound/solicitation-hop-limit-64",
+        Essentials,
+        OUTBOUND,
+        |packet| packet.hop_limit(64),
+    ));
+    rows.push(nd.drops(
+        "outbound/router-advertisement",
+        Essentials,
+        OUTBOUND,
+        |packet| packet.segment(neighbour(Neighbour::RouterAdvertisement)),
+    ));
     finished(rows)
 }

@@ -20,7 +20,11 @@ pub(super) fn rows() -> Vec<Row> {
             from(PEER, family, segment).into()
         });
         for flags in 0..64 {
-            for (ecn, bits) in [("", 0), ("+ece+cwr", ECE | CWR), ("+ece+cwr+ae", ECE | CWR | AE)] {
+            for (ecn, bits) in [
+                ("", 0),
+                ("+ece+cwr", ECE | CWR),
+                ("+ece+cwr+ae", ECE | CWR | AE),
+            ] {
                 let name = format!("tcp-flags/{}{ecn}", name(flags));
                 let change = |tcp: crate::craft::Segment| tcp.flags(flags | bits);
                 rows.push(if may(flags) {
@@ -49,8 +53,22 @@ fn may(flags: u16) -> bool {
 }
 
 fn name(flags: u16) -> String {
-    let names = [(FIN, "fin"), (SYN, "syn"), (RST, "rst"), (PSH, "psh"), (ACK, "ack"), (URG, "urg")];
-    let set: Vec<_> =
-        names.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name).collect();
-    if set.is_empty() { "none".to_owned() } else { set.join("+") }
+    let names = [
+        (FIN, "fin"),
+        (SYN, "syn"),
+        (RST, "rst"),
+        (PSH, "psh"),
+        (ACK, "ack"),
+        (URG, "urg"),
+    ];
+    let set: Vec<_> = names
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if set.is_empty() {
+        "none".to_owned()
+    } else {
+        set.join("+")
+    }
 }

@@ -13,7 +13,9 @@ const SCTP: &str = "RFC 9260 §3.1; verdicts §6";
 
 /// A base whose segment is what the rows change.
 fn base(counter: &'static str, source: Host, family: Family, segment: Segment) -> Base<Segment> {
-    Base::within(family.name(), counter, segment, move |s| from(source, family, s).into())
+    Base::within(family.name(), counter, segment, move |s| {
+        from(source, family, s).into()
+    })
 }
 
 /// The same, with 20 bytes behind the packet that are not the packet's.
@@ -41,20 +43,38 @@ fn family_rows(family: Family) -> Vec<Row> {
 fn cuts(family: Family) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, counter, source, segment, ends) in [
-        ("tcp", "tcp-5061", PEER, tcp(), [0, 1, 2, 4, 8, 13, 14, 19].as_slice()),
+        (
+            "tcp",
+            "tcp-5061",
+            PEER,
+            tcp(),
+            [0, 1, 2, 4, 8, 13, 14, 19].as_slice(),
+        ),
         ("udp", "udp-3478", PEER, udp(), &[0, 1, 2, 4, 6, 7]),
         ("sctp", "sctp-2905", PEER, sctp(), &[0, 1, 2, 4, 8, 11]),
-        (icmp_name(family), icmp_name(family), MONITOR, echo(family), &[0, 1, 2, 4, 7]),
+        (
+            icmp_name(family),
+            icmp_name(family),
+            MONITOR,
+            echo(family),
+            &[0, 1, 2, 4, 7],
+        ),
     ] {
         for end in ends.iter().copied() {
             let on_segment = base(counter, source, family, segment.clone());
-            let on_packet =
-                Base::new(family.name(), counter, from(source, family, segment.clone()));
+            let on_packet = Base::new(
+                family.name(),
+                counter,
+                from(source, family, segment.clone()),
+            );
             rows.extend([
                 on_segment.drops(format!("{name}-of-{end}"), Malformed, CUT, |s| s.keep(end)),
-                on_packet.drops(format!("{name}-declared-as-{end}"), Malformed, CUT, |packet| {
-                    packet.declares(end)
-                }),
+                on_packet.drops(
+                    format!("{name}-declared-as-{end}"),
+                    Malformed,
+                    CUT,
+                    |packet| packet.declares(end),
+                ),
                 on_packet.frame_drops(format!("{name}-cut-at-{end}"), Malformed, CUT, |frame| {
                     frame.keep(family.header_length() + end)
                 }),
@@ -91,9 +111,15 @@ fn tcp_rows(family: Family) -> Vec<Row> {
         }),
         base.passes("tcp-with-data", TCP, |tcp| tcp.data(&[0; 1000])),
         base.passes("tcp-odd-data", TCP, |tcp| tcp.data(&[0; 7])),
-        base.passes("tcp-reserved-bits", "RFC 9293 §3.1; verdicts §6", |tcp| tcp.flags(0x0e02)),
-        base.drops("tcp-options-cut", Malformed, TCP, |tcp| tcp.tcp_options(10).keep(59)),
-        padded.drops("tcp-data-offset-6-into-padding", Malformed, TCP, |tcp| tcp.data_offset(6)),
+        base.passes("tcp-reserved-bits", "RFC 9293 §3.1; verdicts §6", |tcp| {
+            tcp.flags(0x0e02)
+        }),
+        base.drops("tcp-options-cut", Malformed, TCP, |tcp| {
+            tcp.tcp_options(10).keep(59)
+        }),
+        padded.drops("tcp-data-offset-6-into-padding", Malformed, TCP, |tcp| {
+            tcp.data_offset(6)
+        }),
         padded.drops("tcp-of-19-and-padding", Malformed, TCP, |tcp| tcp.keep(19)),
         // The first fault decides.
         base.drops("tcp-data-offset-4-without-flags", Malformed, TCP, |tcp| {
@@ -123,9 +149,15 @@ fn udp_rows(family: Family) -> Vec<Row> {
     }
     rows.extend([
         base.passes("udp-without-data", UDP, |udp| udp.keep(8).udp_length(8)),
-        base.drops("udp-length-9-without-data", Malformed, UDP, |udp| udp.keep(8).udp_length(9)),
-        padded.drops("udp-length-17-into-padding", Malformed, UDP, |udp| udp.udp_length(17)),
-        padded.drops("udp-length-36-into-padding", Malformed, UDP, |udp| udp.udp_length(36)),
+        base.drops("udp-length-9-without-data", Malformed, UDP, |udp| {
+            udp.keep(8).udp_length(9)
+        }),
+        padded.drops("udp-length-17-into-padding", Malformed, UDP, |udp| {
+            udp.udp_length(17)
+        }),
+        padded.drops("udp-length-36-into-padding", Malformed, UDP, |udp| {
+            udp.udp_length(36)
+        }),
         base.drops("udp-other-port", Default, CUT, |udp| udp.to_port(3479)),
     ]);
     rows
@@ -162,10 +194,17 @@ fn without_ports(family: Family) -> Vec<Row> {
         esp.passes("esp-of-1-byte", "RFC 4303; verdicts §6", |esp| esp.keep(1)),
     ];
     // What looks like ports is none.
-    for (name, protocol) in [("udp-lite", 136), ("dccp", 33), ("gre", 47), ("protocol-255", 255)] {
-        rows.push(tcp.drops(format!("{name}-has-no-ports"), Default, CUT, |tcp| {
-            tcp.as_protocol(protocol)
-        }));
+    for (name, protocol) in [
+        ("udp-lite", 136),
+        ("dccp", 33),
+        ("gre", 47),
+        ("protocol-255", 255),
+    ] {
+        rows.push(
+            tcp.drops(format!("{name}-has-no-ports"), Default, CUT, |tcp| {
+                tcp.as_protocol(protocol)
+            }),
+        );
     }
     rows
 }

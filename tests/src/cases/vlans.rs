@@ -91,11 +91,19 @@ fn lists() -> Vec<Lists> {
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for Lists { kind, name: list, may, may_not } in lists() {
+    for Lists {
+        kind,
+        name: list,
+        may,
+        may_not,
+    } in lists()
+    {
         let tags = may[0].1.clone();
         for family in Family::BOTH {
             let good = Frame::from(from(PEER, family, tcp())).tags(tags.clone());
-            let base = Base::new(family.name(), "tcp-5061", good).under(kind).with_own_tags();
+            let base = Base::new(family.name(), "tcp-5061", good)
+                .under(kind)
+                .with_own_tags();
             for (name, tags) in &may {
                 let name = format!("{list}/{name}");
                 rows.push(base.frame_passes(name, RFC, |f| f.tags(tags.iter().copied())));
@@ -119,7 +127,9 @@ pub(super) fn rows() -> Vec<Row> {
 fn order() -> Vec<Row> {
     let packet = || from(PEER, Family::V4, tcp());
     let good = Frame::from(packet()).tags([Tag::dot1q(100)]);
-    let base = Base::new("ethernet", "tcp-5061", good).under(Kind::Vlan100).with_own_tags();
+    let base = Base::new("ethernet", "tcp-5061", good)
+        .under(Kind::Vlan100)
+        .with_own_tags();
     let lldp = Frame::new(0x88cc, vec![1; 46]).to([0x01, 0x80, 0xc2, 0, 0, 0x0e]);
     let broken = Frame::from(Ipv4::new(PEER.v4, HOST.v4, tcp()).ihl(4));
     vec![
@@ -127,7 +137,9 @@ fn order() -> Vec<Row> {
         base.frame_drops("vlan-100/unknown-type-untagged", Vlan, RFC, |frame| {
             frame.ethertype(0x8847).tags([])
         }),
-        base.frame_drops("vlan-100/unknown-type", Ethertype, RFC, |f| f.ethertype(0x8847)),
+        base.frame_drops("vlan-100/unknown-type", Ethertype, RFC, |f| {
+            f.ethertype(0x8847)
+        }),
         base.frame_drops("vlan-100/three-tags", Ethertype, RFC, |frame| {
             frame.tags([Tag::dot1q(100), Tag::dot1q(100), Tag::dot1q(200)])
         }),

@@ -42,7 +42,11 @@ impl Arp {
     #[must_use]
     pub fn reply(sender: Ipv4Addr, target: Ipv4Addr) -> Self {
         let target = (DESTINATION_MAC, target);
-        Self { operation: 2, target, ..Self::request(sender, target.1) }
+        Self {
+            operation: 2,
+            target,
+            ..Self::request(sender, target.1)
+        }
     }
 }
 

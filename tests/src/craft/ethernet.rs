@@ -19,13 +19,19 @@ impl Tag {
     /// An 802.1Q tag.
     #[must_use]
     pub fn dot1q(id: u16) -> Self {
-        Self { announced_by: 0x8100, control: id }
+        Self {
+            announced_by: 0x8100,
+            control: id,
+        }
     }
 
     /// An 802.1ad tag.
     #[must_use]
     pub fn dot1ad(id: u16) -> Self {
-        Self { announced_by: 0x88a8, control: id }
+        Self {
+            announced_by: 0x88a8,
+            control: id,
+        }
     }
 }
 
@@ -57,12 +63,15 @@ impl Frame {
     /// The destination address.
     #[must_use]
     pub fn to(self, destination: Mac) -> Self {
-        Self { destination, ..self }
+        Self {
+            destination,
+            ..self
+        }
     }
 
     /// The source address.
     #[must_use]
-    pub fn from(self, source: Mac) -> Self {
+    pub fn sent_by(self, source: Mac) -> Self {
         Self { source, ..self }
     }
 
@@ -75,7 +84,10 @@ impl Frame {
     /// The tags, outermost first.
     #[must_use]
     pub fn tags(self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        Self { tags: tags.into_iter().collect(), ..self }
+        Self {
+            tags: tags.into_iter().collect(),
+            ..self
+        }
     }
 
     /// The same frame as 802.3 would carry it: a length, LLC and SNAP
@@ -87,7 +99,11 @@ impl Frame {
         payload.extend(&self.payload);
         let ethertype = u16::try_from(payload.len()).expect("a length of 802.3");
         assert!(ethertype < 0x0600, "{ethertype} would be a type");
-        Self { ethertype, payload, ..self }
+        Self {
+            ethertype,
+            payload,
+            ..self
+        }
     }
 
     /// Appends `bytes` of padding, all ones.
@@ -100,7 +116,11 @@ impl Frame {
     /// Cuts the frame `bytes` behind the begin of its network header.
     #[must_use]
     pub fn keep(mut self, bytes: usize) -> Self {
-        assert!(bytes < self.payload.len(), "a payload of {} bytes", self.payload.len());
+        assert!(
+            bytes < self.payload.len(),
+            "a payload of {} bytes",
+            self.payload.len()
+        );
         self.payload.truncate(bytes);
         self
     }
@@ -108,8 +128,14 @@ impl Frame {
     /// Cuts the frame `bytes` behind its very begin.
     #[must_use]
     pub fn cut(self, bytes: usize) -> Self {
-        assert!(bytes < self.network_offset() + self.payload.len(), "cuts nothing off");
-        Self { end: Some(bytes), ..self }
+        assert!(
+            bytes < self.network_offset() + self.payload.len(),
+            "cuts nothing off"
+        );
+        Self {
+            end: Some(bytes),
+            ..self
+        }
     }
 
     /// Where the network header begins, in bytes.

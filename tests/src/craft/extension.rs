@@ -13,7 +13,10 @@ pub struct Extension {
 pub fn extension(number: u8) -> Extension {
     // A PadN option of four bytes of data; to headers that hold no options the
     // same bytes are fields of no interest to a filter.
-    Extension { number, bytes: vec![0, 0, 1, 4, 0, 0, 0, 0] }
+    Extension {
+        number,
+        bytes: vec![0, 0, 1, 4, 0, 0, 0, 0],
+    }
 }
 
 /// Hop-by-hop options (0).
@@ -31,7 +34,10 @@ pub fn destination_options() -> Extension {
 /// A routing header (43) of the given routing type, no segments left.
 #[must_use]
 pub fn routing(kind: u8) -> Extension {
-    Extension { number: 43, bytes: vec![0, 0, kind, 0, 0, 0, 0, 0] }
+    Extension {
+        number: 43,
+        bytes: vec![0, 0, kind, 0, 0, 0, 0, 0],
+    }
 }
 
 /// A fragment header (44): `offset` in units of eight bytes.
@@ -87,7 +93,8 @@ impl Extension {
     /// `units` more units of eight bytes, with the length field that they need.
     #[must_use]
     pub fn longer(mut self, units: u8) -> Self {
-        self.bytes.extend(std::iter::repeat_n(0, usize::from(units) * 8));
+        self.bytes
+            .extend(std::iter::repeat_n(0, usize::from(units) * 8));
         let field = self.bytes[1] + units;
         self.length_field(field)
     }

@@ -61,9 +61,7 @@ pub fn neighbour(message: Neighbour) -> Segment {
     match message {
         Neighbour::RouterSolicitation => icmpv6(133, 0),
         // Hop limit 64, lifetime 1800 s; reachable and retransmission times 0.
-        Neighbour::RouterAdvertisement => {
-            icmpv6(134, 0).byte(4, 64).word(6, 1800).data(&[0; 8])
-        }
+        Neighbour::RouterAdvertisement => icmpv6(134, 0).byte(4, 64).word(6, 1800).data(&[0; 8]),
         Neighbour::Solicitation(target) => icmpv6(135, 0).data(&target.octets()),
         // The solicited flag.
         Neighbour::Advertisement(target) => icmpv6(136, 0).byte(4, 0x40).data(&target.octets()),
@@ -84,5 +82,8 @@ pub fn listener(kind: u8, group: Ipv6Addr) -> Segment {
 /// now listened to from every source.
 #[must_use]
 pub fn listener_report(group: Ipv6Addr) -> Segment {
-    icmpv6(143, 0).word(6, 1).data(&[4, 0, 0, 0]).data(&group.octets())
+    icmpv6(143, 0)
+        .word(6, 1)
+        .data(&[4, 0, 0, 0])
+        .data(&group.octets())
 }

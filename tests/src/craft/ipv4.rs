@@ -44,7 +44,10 @@ impl Ipv4 {
     /// The destination address.
     #[must_use]
     pub fn destination(self, destination: Ipv4Addr) -> Self {
-        Self { destination, ..self }
+        Self {
+            destination,
+            ..self
+        }
     }
 
     /// What the packet carries.
@@ -62,20 +65,29 @@ impl Ipv4 {
     /// The header length field, in 32-bit words, whatever the header's length.
     #[must_use]
     pub fn ihl(self, words: u8) -> Self {
-        Self { ihl: Some(words), ..self }
+        Self {
+            ihl: Some(words),
+            ..self
+        }
     }
 
     /// The total length field, in bytes, whatever the packet's length.
     #[must_use]
     pub fn total_length(self, bytes: u16) -> Self {
-        Self { total_length: Some(bytes), ..self }
+        Self {
+            total_length: Some(bytes),
+            ..self
+        }
     }
 
     /// The 16 bits of flags (0x8000 reserved, 0x4000 don't fragment, 0x2000
     /// more fragments) and of offset, in units of eight bytes.
     #[must_use]
     pub fn fragment(self, field: u16) -> Self {
-        Self { fragment: field, ..self }
+        Self {
+            fragment: field,
+            ..self
+        }
     }
 
     /// The time to live.

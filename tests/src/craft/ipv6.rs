@@ -40,7 +40,10 @@ impl Ipv6 {
     /// The destination address.
     #[must_use]
     pub fn destination(self, destination: Ipv6Addr) -> Self {
-        Self { destination, ..self }
+        Self {
+            destination,
+            ..self
+        }
     }
 
     /// What the packet carries.
@@ -58,7 +61,10 @@ impl Ipv6 {
     /// The payload length field, in bytes, whatever the payload's length.
     #[must_use]
     pub fn payload_length(self, bytes: u16) -> Self {
-        Self { payload_length: Some(bytes), ..self }
+        Self {
+            payload_length: Some(bytes),
+            ..self
+        }
     }
 
     /// The hop limit.
@@ -71,7 +77,10 @@ impl Ipv6 {
     /// names the next.
     #[must_use]
     pub fn extensions(self, extensions: impl IntoIterator<Item = Extension>) -> Self {
-        Self { extensions: extensions.into_iter().collect(), ..self }
+        Self {
+            extensions: extensions.into_iter().collect(),
+            ..self
+        }
     }
 
     /// The length of the headers before the segment, in bytes.

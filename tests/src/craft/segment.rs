@@ -62,7 +62,9 @@ pub fn tcp() -> Segment {
 /// A UDP datagram to port 3478 with eight bytes of data.
 #[must_use]
 pub fn udp() -> Segment {
-    Segment::new(17, vec![0; 8], Checksum::Pseudo(6)).ports(SOURCE_PORT, 3478).data(&[0x5a; 8])
+    Segment::new(17, vec![0; 8], Checksum::Pseudo(6))
+        .ports(SOURCE_PORT, 3478)
+        .data(&[0x5a; 8])
 }
 
 /// An SCTP packet to port 2905 with an empty COOKIE ACK chunk.
@@ -70,7 +72,9 @@ pub fn udp() -> Segment {
 pub fn sctp() -> Segment {
     let mut bytes = vec![0; 12];
     bytes[4..8].copy_from_slice(&0x5566_7788_u32.to_be_bytes());
-    Segment::new(132, bytes, Checksum::Crc32c(8)).ports(SOURCE_PORT, 2905).data(&[11, 0, 0, 4])
+    Segment::new(132, bytes, Checksum::Crc32c(8))
+        .ports(SOURCE_PORT, 2905)
+        .data(&[11, 0, 0, 4])
 }
 
 /// Any bytes, of any protocol.
@@ -81,7 +85,11 @@ pub fn raw(protocol: u8, bytes: &[u8]) -> Segment {
 
 impl Segment {
     pub(super) fn new(protocol: u8, bytes: Vec<u8>, checksum: Checksum) -> Self {
-        Self { protocol, bytes, checksum }
+        Self {
+            protocol,
+            bytes,
+            checksum,
+        }
     }
 
     /// The IP protocol number.
@@ -126,7 +134,8 @@ impl Segment {
     /// that they need.
     #[must_use]
     pub fn tcp_options(mut self, words: u8) -> Self {
-        self.bytes.extend(std::iter::repeat_n(1, usize::from(words) * 4));
+        self.bytes
+            .extend(std::iter::repeat_n(1, usize::from(words) * 4));
         self.data_offset(5 + words)
     }
 
@@ -163,7 +172,11 @@ impl Segment {
     /// was overridden, so that the packet itself says that it is cut.
     #[must_use]
     pub fn keep(mut self, length: usize) -> Self {
-        assert!(length <= self.bytes.len(), "a segment of {} bytes", self.bytes.len());
+        assert!(
+            length <= self.bytes.len(),
+            "a segment of {} bytes",
+            self.bytes.len()
+        );
         self.bytes.truncate(length);
         self
     }
@@ -171,7 +184,11 @@ impl Segment {
     /// The same bytes under another protocol number.
     #[must_use]
     pub fn as_protocol(self, protocol: u8) -> Self {
-        Self { protocol, checksum: Checksum::None, ..self }
+        Self {
+            protocol,
+            checksum: Checksum::None,
+            ..self
+        }
     }
 
     /// The byte at `at`.
@@ -206,7 +223,11 @@ impl Segment {
                     &bytes,
                 ]);
                 // RFC 768: a sum of zero is sent as all ones.
-                let sum = if sum == 0 && self.protocol == 17 { 0xffff } else { sum };
+                let sum = if sum == 0 && self.protocol == 17 {
+                    0xffff
+                } else {
+                    sum
+                };
                 (at, sum.to_be_bytes().to_vec())
             }
         };

@@ -26,25 +26,36 @@ fn pair(family: Family) -> (IpAddr, IpAddr) {
 fn transport_checksums_are_what_etherparse_computes() {
     for family in Family::BOTH {
         let (source, destination) = pair(family);
-        for segment in [tcp().tcp_options(3), udp(), echo(family), tcp().data(&[7; 5])] {
+        for segment in [
+            tcp().tcp_options(3),
+            udp(),
+            echo(family),
+            tcp().data(&[7; 5]),
+        ] {
             let frame = Frame::from(Ip::new(source, destination, segment)).bytes();
             let packet = SlicedPacket::from_ethernet(&frame).expect("a valid frame");
             let net = packet.net.expect("a network header");
             let transport = packet.transport.expect("a transport header");
             let (written, computed) = match (&transport, &net) {
-                (TransportSlice::Tcp(slice), NetSlice::Ipv4(ip)) => {
-                    (slice.checksum(), slice.calc_checksum_ipv4(ip.header()))
-                }
-                (TransportSlice::Tcp(slice), NetSlice::Ipv6(ip)) => {
-                    (slice.checksum(), slice.calc_checksum_ipv6(ip.header()))
-                }
+                (TransportSlice::Tcp(slice), NetSlice::Ipv4(_)) => (
+                    slice.checksum(),
+                    slice.calc_checksum_ipv4(V4.0.octets(), V4.1.octets()),
+                ),
+                (TransportSlice::Tcp(slice), NetSlice::Ipv6(_)) => (
+                    slice.checksum(),
+                    slice.calc_checksum_ipv6(V6.0.octets(), V6.1.octets()),
+                ),
                 (TransportSlice::Udp(slice), NetSlice::Ipv4(ip)) => (
                     slice.checksum(),
-                    slice.to_header().calc_checksum_ipv4(&ip.header().to_header(), slice.payload()),
+                    slice
+                        .to_header()
+                        .calc_checksum_ipv4(&ip.header().to_header(), slice.payload()),
                 ),
                 (TransportSlice::Udp(slice), NetSlice::Ipv6(ip)) => (
                     slice.checksum(),
-                    slice.to_header().calc_checksum_ipv6(&ip.header().to_header(), slice.payload()),
+                    slice
+                        .to_header()
+                        .calc_checksum_ipv6(&ip.header().to_header(), slice.payload()),
                 ),
                 (TransportSlice::Icmpv4(slice), _) => (
                     slice.checksum(),
@@ -56,7 +67,11 @@ fn transport_checksums_are_what_etherparse_computes() {
                 }
                 other => panic!("unexpected headers: {other:?}"),
             };
-            assert_eq!(written, computed.expect("a length that fits"), "{transport:?}");
+            assert_eq!(
+                written,
+                computed.expect("a length that fits"),
+                "{transport:?}"
+            );
         }
     }
 }
@@ -65,7 +80,9 @@ fn transport_checksums_are_what_etherparse_computes() {
 fn ipv4_options_and_header_checksum_are_valid() {
     let frame = Frame::from(Ipv4::new(V4.0, V4.1, udp()).options(&[1, 148, 4, 0, 0])).bytes();
     let packet = SlicedPacket::from_ethernet(&frame).expect("a valid frame");
-    let Some(NetSlice::Ipv4(ip)) = packet.net else { panic!("no IPv4: {packet:?}") };
+    let Some(NetSlice::Ipv4(ip)) = packet.net else {
+        panic!("no IPv4: {packet:?}")
+    };
     let header = ip.header().to_header();
     assert_eq!(header.ihl(), 7);
     assert_eq!(header.header_checksum, header.calc_header_checksum());
@@ -74,12 +91,19 @@ fn ipv4_options_and_header_checksum_are_valid() {
 
 #[test]
 fn extension_chains_lead_to_the_transport_header() {
-    let chain = [hop_by_hop(), destination_options().longer(2), fragment(0, false), authentication(3)];
+    let chain = [
+        hop_by_hop(),
+        destination_options().longer(2),
+        fragment(0, false),
+        authentication(3),
+    ];
     let packet = Ipv6::new(V6.0, V6.1, tcp()).extensions(chain);
     assert_eq!(packet.header_length(), 40 + 8 + 24 + 8 + 24);
     let frame = Frame::from(packet).bytes();
     let packet = SlicedPacket::from_ethernet(&frame).expect("a valid frame");
-    let Some(TransportSlice::Tcp(tcp)) = packet.transport else { panic!("no TCP: {packet:?}") };
+    let Some(TransportSlice::Tcp(tcp)) = packet.transport else {
+        panic!("no TCP: {packet:?}")
+    };
     assert_eq!((tcp.source_port(), tcp.destination_port()), (40_000, 5061));
 }
 
@@ -90,5 +114,12 @@ fn tags_stand_outermost_first() {
     let frame = frame.bytes();
     assert_eq!(frame[12..18], [0x88, 0xa8, 0, 200, 0x81, 0]);
     let packet = SlicedPacket::from_ethernet(&frame).expect("a valid frame");
-    assert_eq!(packet.vlan_ids().iter().map(|id| id.value()).collect::<Vec<_>>(), [200, 100]);
+    assert_eq!(
+        packet
+            .vlan_ids()
+            .iter()
+            .map(|id| id.value())
+            .collect::<Vec<_>>(),
+        [200, 100]
+    );
 }
