@@ -7,14 +7,23 @@ use edge_filter::policy::DropReason::{Default, Essentials, Malformed};
 use super::hosts::{HOST, PEER, from};
 use super::policies::Kind;
 use super::row::{Base, Row};
-use crate::craft::{Arp, Family, Frame, tcp};
+use crate::craft::{Arp, Family, Frame, Mac, tcp};
 
 const RFC: &str = "RFC 826; verdicts §2";
 
+/// Someone else's hardware address.
+const STRANGER: Mac = [0x02, 0, 0, 0, 0, 0x99];
+
 pub(super) fn rows() -> Vec<Row> {
     let request = Base::new("arp", "arp", Arp::request(PEER.v4, HOST.v4));
-    let tcp = Base::new("arp", "tcp-5061", from(PEER, Family::V4, tcp())).under(Kind::NoEssentials);
-    let stranger = [0x02, 0, 0, 0, 0, 0x99];
+    let mut rows = valid(&request);
+    rows.extend(malformed(&request));
+    rows.extend(senders(&request));
+    rows.extend(not_essential());
+    rows
+}
+
+fn valid(request: &Base<Arp>) -> Vec<Row> {
     vec![
         request.passes("request", RFC, |arp| arp),
         request.passes("reply", RFC, |_| Arp::reply(PEER.v4, HOST.v4)),
@@ -27,11 +36,16 @@ pub(super) fn rows() -> Vec<Row> {
             ..arp
         }),
         request.passes("target-mac-of-another", RFC, |arp| Arp {
-            target: (stranger, arp.target.1),
+            target: (STRANGER, arp.target.1),
             ..arp
         }),
         request.frame_passes("broadcast", RFC, |frame| frame.to([0xff; 6])),
         request.frame_passes("padded", RFC, |frame| frame.pad(18)),
+    ]
+}
+
+fn malformed(request: &Base<Arp>) -> Vec<Row> {
+    vec![
         request.drops("hardware-6", Malformed, RFC, |arp| Arp {
             hardware: 6,
             ..arp
@@ -63,8 +77,13 @@ pub(super) fn rows() -> Vec<Row> {
         request.frame_drops("cut-at-27", Malformed, RFC, |frame| frame.keep(27)),
         request.frame_drops("cut-at-8", Malformed, RFC, |frame| frame.keep(8)),
         request.frame_drops("cut-at-0", Malformed, RFC, |frame| frame.keep(0)),
+    ]
+}
+
+fn senders(request: &Base<Arp>) -> Vec<Row> {
+    vec![
         request.drops("sender-not-the-source", Essentials, RFC, |arp| Arp {
-            sender: (stranger, arp.sender.1),
+            sender: (STRANGER, arp.sender.1),
             ..arp
         }),
         request.drops(
@@ -86,11 +105,11 @@ pub(super) fn rows() -> Vec<Row> {
             },
         ),
         request.frame_drops("source-not-the-sender", Essentials, RFC, |frame| {
-            frame.sent_by(stranger)
+            frame.sent_by(STRANGER)
         }),
         request.drops("reply-sender-not-the-source", Essentials, RFC, |arp| Arp {
             operation: 2,
-            sender: (stranger, arp.sender.1),
+            sender: (STRANGER, arp.sender.1),
             ..arp
         }),
         // The first fault decides.
@@ -100,10 +119,16 @@ pub(super) fn rows() -> Vec<Row> {
             RFC,
             |arp| Arp {
                 hardware: 6,
-                sender: (stranger, arp.sender.1),
+                sender: (STRANGER, arp.sender.1),
                 ..arp
             },
         ),
+    ]
+}
+
+fn not_essential() -> Vec<Row> {
+    let tcp = Base::new("arp", "tcp-5061", from(PEER, Family::V4, tcp())).under(Kind::NoEssentials);
+    vec![
         tcp.other_drops(
             "not-essential",
             Default,
@@ -115,7 +140,7 @@ pub(super) fn rows() -> Vec<Row> {
             Essentials,
             RFC,
             Arp {
-                sender: (stranger, PEER.v4),
+                sender: (STRANGER, PEER.v4),
                 ..Arp::request(PEER.v4, HOST.v4)
             },
         ),

@@ -47,6 +47,30 @@ pub(super) fn variants(case: &Case) -> Vec<Case> {
     variants
 }
 
+/// What the case says about an outbound hook that only tracks: nothing is
+/// dropped, and what neither a rule nor an essential admits is told apart
+/// (`docs/verdicts.md` §12).
+pub(super) fn where_only_tracked(case: &Case) -> Case {
+    let admitted = case.action == Action::Allow
+        && !case.counter.starts_with("allow:")
+        && !case.counter.starts_with("audit:");
+    Case {
+        name: format!("tracked/{}", case.name),
+        policy: PolicyVariant {
+            tracked: true,
+            ..case.policy
+        },
+        counter: if admitted {
+            case.counter.clone()
+        } else {
+            "allow:untracked".to_owned()
+        },
+        action: Action::Allow,
+        reference: "verdicts §12",
+        ..case.clone()
+    }
+}
+
 fn under_audit(case: &Case) -> Case {
     let id = case.counter.strip_prefix("drop:").unwrap_or(&case.counter);
     Case {

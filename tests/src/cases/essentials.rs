@@ -3,7 +3,7 @@
 
 use std::net::Ipv6Addr;
 
-use edge_filter::policy::DropReason::{Default, Essentials};
+use edge_filter::policy::DropReason::{Default, Essentials, Fragment};
 
 use super::hosts::{ALL_NODES, GATEWAY, HOST, MONITOR, NEIGHBOUR, PEER, ROUTER, from};
 use super::policies::Kind;
@@ -94,6 +94,24 @@ fn neighbours() -> Vec<Row> {
             |p| p.segment(segment().code(1)),
         ));
     }
+    // Hosts ignore these (RFC 6980 §5); the contract treats an atomic fragment
+    // as if its header were not there.
+    let base = Base::new(
+        "ipv6",
+        "nd",
+        from_link(NEIGHBOUR, neighbour(Neighbour::Solicitation(HOST.v6))),
+    );
+    rows.push(base.passes(
+        "nd/solicitation-atomic-fragment",
+        "verdicts §5.3, §9.1",
+        |packet| packet.extensions([fragment(0, false)]),
+    ));
+    rows.push(base.drops(
+        "nd/solicitation-fragment",
+        Fragment,
+        "RFC 6980; verdicts §5.3",
+        |packet| packet.extensions([fragment(0, true)]),
+    ));
     // The types beside them are no neighbour discovery.
     let monitor = Base::new("ipv6", "icmpv6", from_link(MONITOR.v6, icmpv6(136, 0)))
         .under(Kind::NoEssentials);

@@ -17,6 +17,7 @@ mod hosts;
 mod icmp_errors;
 mod ipv4;
 mod ipv6;
+mod ipv6_fragments;
 mod martians;
 mod options;
 mod policies;
@@ -78,6 +79,7 @@ pub fn cases() -> Vec<Case> {
         icmp_errors::rows(),
         ipv4::rows(),
         ipv6::rows(),
+        ipv6_fragments::rows(),
         martians::rows(),
         options::rows(),
         quotes::rows(),

@@ -33,6 +33,8 @@ pub enum Kind {
     Ethertypes,
     /// The role is trusted.
     Trusted,
+    /// The group of the drop rules is in audit mode.
+    AuditedGroup,
     /// `vlans: [untagged]`
     Untagged,
     /// `vlans: [100]`
@@ -44,6 +46,10 @@ pub enum Kind {
 }
 
 /// A variant of the policy.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four switches, each independent of the others"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyVariant {
     /// What it changes in the role and in the essentials.
@@ -52,12 +58,17 @@ pub struct PolicyVariant {
     pub audit: bool,
     /// `default_action: allow`
     pub default_allow: bool,
-    /// The rules are one, `anything`, which allows everything.
+    /// The rules are one for each direction, which allows everything:
+    /// `anything` inbound, `anything-out` outbound.
     pub permissive: bool,
+    /// `outbound: track`
+    pub tracked: bool,
 }
 
-/// The id of the only rule of a permissive policy.
+/// The id of a permissive policy's only inbound rule.
 pub(super) const ANYTHING: &str = "anything";
+/// The id of its only outbound rule.
+pub(super) const ANYTHING_OUT: &str = "anything-out";
 
 impl PolicyVariant {
     /// The standard rules, enforced, and a default of drop.
@@ -68,6 +79,7 @@ impl PolicyVariant {
             audit: false,
             default_allow: false,
             permissive: false,
+            tracked: false,
         }
     }
 
@@ -77,7 +89,10 @@ impl PolicyVariant {
         let mut policy = policy();
         self.kind.change(&mut policy);
         if self.permissive {
-            policy.rules = vec![rule(ANYTHING, Action::Allow)];
+            policy.rules = numbered(vec![rule(ANYTHING, Action::Allow), outbound(ANYTHING_OUT)]);
+        }
+        if self.tracked {
+            policy.interfaces[0].outbound = Outbound::Track;
         }
         if self.default_allow {
             policy.default_action = Action::Allow;
@@ -88,21 +103,20 @@ impl PolicyVariant {
                 rule.audit = true;
             }
         }
-        policy.name = format!(
-            "cases-{:?}{}{}{}",
-            self.kind,
-            if self.audit { "-audit" } else { "" },
-            if self.default_allow { "-allow" } else { "" },
-            if self.permissive { "-permissive" } else { "" },
-        );
-        // Not a digest of anything, but of a digest's length, and one's own.
-        policy.hash = policy
-            .name
-            .bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        policy.hash.truncate(64);
-        policy.hash = format!("{:0>64}", policy.hash);
+        let flags = [
+            (self.audit, "-audit"),
+            (self.default_allow, "-allow"),
+            (self.permissive, "-permissive"),
+            (self.tracked, "-tracked"),
+        ];
+        policy.name = format!("cases-{:?}", self.kind);
+        // No digest, but as long as one, and another for every variant.
+        let mut number = self.kind as u32;
+        for (set, word) in flags {
+            number = number << 1 | u32::from(set);
+            policy.name.push_str(if set { word } else { "" });
+        }
+        policy.hash = format!("{number:064x}");
         policy
     }
 }
@@ -125,6 +139,16 @@ impl Kind {
             }
             Self::Ethertypes => policy.ethertypes = [0x8847, 0x8864, 0x0600].into(),
             Self::Trusted => role.trust = Trust::Trusted,
+            Self::AuditedGroup => {
+                for rule in policy
+                    .rules
+                    .iter_mut()
+                    .filter(|rule| rule.action == Action::Drop)
+                {
+                    "audited".clone_into(&mut rule.group);
+                    rule.audit = true;
+                }
+            }
             Self::Untagged => role.vlans = vlans(&[0]),
             Self::Vlan100 => role.vlans = vlans(&[100]),
             Self::UntaggedAnd100 => role.vlans = vlans(&[0, 100]),
@@ -184,7 +208,9 @@ pub fn policy() -> Policy {
                 MONITOR,
             ),
             friend(),
-            ports_out("out-tcp-443", 6, 443..=443),
+            out_tcp("out-tcp-8443-no", Action::Drop, 8443..=8443),
+            out_tcp("out-tcp-443", Action::Allow, 443..=443),
+            out_tcp("out-tcp-8443", Action::Allow, 8443..=8443),
         ]),
         tests: Vec::new(),
     }
@@ -221,10 +247,18 @@ fn ports(id: &str, action: Action, protocol: u8, ports: RangeInclusive<u16>) -> 
     transport(rule(id, action), protocol, vec![ports])
 }
 
-fn ports_out(id: &str, protocol: u8, range: RangeInclusive<u16>) -> Rule {
+/// A rule that allows everything, outbound.
+fn outbound(id: &str) -> Rule {
     Rule {
         direction: Direction::Outbound,
-        ..ports(id, Action::Allow, protocol, range)
+        ..rule(id, Action::Allow)
+    }
+}
+
+fn out_tcp(id: &str, action: Action, range: RangeInclusive<u16>) -> Rule {
+    Rule {
+        action,
+        ..transport(outbound(id), 6, vec![range])
     }
 }
 

@@ -1,19 +1,23 @@
 //! Rules and the default, where they meet hostile frames: first match, drop
 //! rules, the edges of ranges, and tunnels (`docs/verdicts.md` §10).
 
-use edge_filter::policy::DropReason::Default;
+use edge_filter::policy::DropReason::{Default, TcpFlags};
 
 use super::hosts::{FRIEND, HOST, MONITOR, PEER, STRANGER, from};
+use super::policies::Kind;
+use super::quotes::{sent, unreachable};
 use super::row::{Base, Row};
 use crate::craft::{Family, Ip, icmp, icmpv6, raw, sctp, tcp, udp};
 
 const RULES: &str = "verdicts §10";
+const AUDIT: &str = "verdicts §9.3, §10.1";
 const TUNNELS: &str = "CVE-2020-10136; verdicts §6, §10";
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for family in Family::BOTH {
         rows.extend(matching(family));
+        rows.extend(audited_group(family));
         rows.extend(tunnels(family));
     }
     rows
@@ -90,6 +94,31 @@ fn matching(family: Family) -> Vec<Row> {
         }),
     );
     rows
+}
+
+/// Drop rules in audit mode: they pass, they end the search, and they admit no
+/// errors about what they let pass. Nothing else is audited.
+fn audited_group(family: Family) -> Vec<Row> {
+    let base =
+        Base::new(family.name(), "tcp-5061", from(PEER, family, tcp())).under(Kind::AuditedGroup);
+    let error = unreachable(family, &sent(family, tcp().ports(5062, 1)).bytes());
+    vec![
+        base.counts(
+            "audited-group/drop-rule",
+            "audit:tcp-5062-no",
+            AUDIT,
+            |packet| packet.segment(tcp().to_port(5062)),
+        ),
+        base.drops("audited-group/error-about-it", Default, AUDIT, |packet| {
+            packet.segment(error)
+        }),
+        base.drops("audited-group/other-port", Default, AUDIT, |packet| {
+            packet.segment(tcp().to_port(5060))
+        }),
+        base.drops("audited-group/fault", TcpFlags, AUDIT, |packet| {
+            packet.segment(tcp().to_port(5062).flags(0))
+        }),
+    ]
 }
 
 /// Only the outer header counts: what is inside neither admits nor condemns.

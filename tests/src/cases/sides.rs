@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use edge_filter::policy::DropReason::{Default, Essentials, Malformed, Martian};
 
 use super::hosts::{HOST, PEER, ROUTER, from};
-use super::policies::Kind;
+use super::policies::{ANYTHING, ANYTHING_OUT, Kind};
 use super::row::{Base, Row};
 use super::{Case, derive};
 use crate::craft::{
@@ -19,7 +19,10 @@ const OUTBOUND: &str = "verdicts §8.3, §9, §10";
 
 fn finished(rows: Vec<Row>) -> Vec<Case> {
     let written: Vec<Case> = rows.into_iter().flat_map(Row::with_tags).collect();
-    let mut cases: Vec<Case> = written.iter().flat_map(derive::variants).collect();
+    ordered(written.iter().flat_map(derive::variants).collect())
+}
+
+fn ordered(mut cases: Vec<Case>) -> Vec<Case> {
     cases.sort_by_key(|case| case.policy);
     cases
 }
@@ -101,7 +104,8 @@ pub fn super_packets(software: bool) -> Vec<Case> {
     finished(rows)
 }
 
-/// Cases for the outbound hook of the same role, under the same policies.
+/// Cases for the outbound hook of the same role, under the same policies, and
+/// where that hook only tracks.
 #[must_use]
 pub fn outbound() -> Vec<Case> {
     let mut rows = Vec::new();
@@ -130,6 +134,12 @@ pub fn outbound() -> Vec<Case> {
             base.drops("outbound/inbound-rule", Default, OUTBOUND, |p| {
                 p.segment(tcp())
             }),
+            base.denied_by(
+                "outbound/drop-rule",
+                "out-tcp-8443-no",
+                OUTBOUND,
+                |packet| packet.segment(tcp().to_port(8443)),
+            ),
             base.drops("outbound/land", Martian, OUTBOUND, |packet| {
                 packet.destination(HOST.address(family))
             }),
@@ -188,5 +198,13 @@ pub fn outbound() -> Vec<Case> {
         OUTBOUND,
         |packet| packet.segment(neighbour(Neighbour::RouterAdvertisement)),
     ));
-    finished(rows)
+    let mut cases = finished(rows);
+    for case in &mut cases {
+        if case.base_counter == ANYTHING {
+            case.base_counter = ANYTHING_OUT;
+        }
+    }
+    let tracked: Vec<Case> = cases.iter().map(derive::where_only_tracked).collect();
+    cases.extend(tracked);
+    ordered(cases)
 }

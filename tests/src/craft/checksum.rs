@@ -1,4 +1,4 @@
-//! The Internet checksum (RFC 1071) and SCTP's CRC32c (RFC 9260, appendix A).
+//! The Internet checksum (RFC 1071) and SCTP's `CRC32c` (RFC 9260, appendix A).
 
 /// The Internet checksum over `parts`, each of which begins on an even offset.
 /// The result is the number whose big-endian bytes go into the header.
@@ -14,7 +14,7 @@ pub(super) fn internet(parts: &[&[u8]]) -> u16 {
     !u16::try_from(sum).expect("the carries are folded in")
 }
 
-/// CRC32c, reflected, as SCTP uses it. Its little-endian bytes go into the
+/// `CRC32c`, reflected, as SCTP uses it. Its little-endian bytes go into the
 /// header.
 pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;

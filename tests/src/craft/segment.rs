@@ -43,7 +43,7 @@ pub(super) enum Checksum {
     Plain(usize),
     /// RFC 1071, over the pseudo-header and the segment.
     Pseudo(usize),
-    /// CRC32c over the segment.
+    /// `CRC32c` over the segment.
     Crc32c(usize),
 }
 
