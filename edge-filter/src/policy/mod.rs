@@ -7,12 +7,22 @@
 
 use std::collections::BTreeSet;
 
+mod check;
 pub mod counter;
+pub mod diagnostic;
+mod document;
 pub mod interface;
+mod lint;
+mod network;
+mod outline;
+mod ports;
+mod reader;
 pub mod rule;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Interface, Outbound, Trust};
+pub use reader::{Checked, read};
 pub use rule::{Action, Direction, Endpoint, Ports, Rule, Transport};
 
 use ipnet::IpNet;
@@ -46,7 +56,9 @@ impl Policy {
     /// The role named `name`.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<&Interface> {
-        self.interfaces.iter().find(|interface| interface.name == name)
+        self.interfaces
+            .iter()
+            .find(|interface| interface.name == name)
     }
 
     /// The rules of one hook, in the order in which they are asked.
