@@ -9,7 +9,9 @@ use edge_filter::policy::{Action, Checked, Direction, Policy, Rule, read};
 const TODAY: jiff::civil::Date = jiff::civil::date(2040, 1, 1);
 
 fn shipped(name: &str) -> Checked {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../config")
+        .join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
     read(name, &text, TODAY).unwrap_or_else(|found| panic!("{found}"))
 }
@@ -26,7 +28,12 @@ fn edge() -> Checked {
 fn citing(policy: &Policy, row: &str) -> Vec<String> {
     let cited = format!("port summary, row {row}");
     let cites = |rule: &&Rule| rule.refs.contains(&cited);
-    policy.rules.iter().filter(cites).map(|rule| rule.id.clone()).collect()
+    policy
+        .rules
+        .iter()
+        .filter(cites)
+        .map(|rule| rule.id.clone())
+        .collect()
 }
 
 #[test]
@@ -36,7 +43,10 @@ fn the_literal_policy_has_one_rule_per_row_and_nothing_else() {
     for row in 1..=10 {
         let rules = citing(&policy, &format!("S{row}"));
         assert_eq!(rules.len(), 1, "row S{row}: {rules:?}");
-        assert!(rules[0].starts_with(&format!("s{row}-")), "row S{row}: {rules:?}");
+        assert!(
+            rules[0].starts_with(&format!("s{row}-")),
+            "row S{row}: {rules:?}"
+        );
     }
 }
 
@@ -74,9 +84,20 @@ fn every_rule_is_tested_and_has_packets_that_it_must_not_take() {
             });
             assert!(tested, "{name}: no test is about '{}'", rule.id);
         }
-        let refused = policy.tests.iter().filter(|test| test.expect.action == Action::Drop);
-        assert!(refused.count() >= policy.rules.len(), "{name}: too few refusals");
+        let refused = policy
+            .tests
+            .iter()
+            .filter(|test| test.expect.action == Action::Drop);
+        assert!(
+            refused.count() >= policy.rules.len(),
+            "{name}: too few refusals"
+        );
         assert!(policy.tests.iter().any(|test| test.packet.source.is_ipv6()));
-        assert!(policy.tests.iter().any(|test| test.packet.direction == Direction::Outbound));
+        assert!(
+            policy
+                .tests
+                .iter()
+                .any(|test| test.packet.direction == Direction::Outbound)
+        );
     }
 }

@@ -35,26 +35,6 @@ pub(super) fn lenient_address(text: &str) -> Option<IpAddr> {
     text.parse().ok()
 }
 
-/// Whether `net` holds every address of `inner`, which may be the same.
-pub(super) fn holds(net: &IpNet, inner: &IpNet) -> bool {
-    net.contains(inner)
-}
-
-/// Whether the nets together hold every address of `net`. Prefixes nest or are
-/// apart, so beside one that holds it all only its two halves can do it.
-pub(super) fn cover(nets: &[IpNet], net: &IpNet) -> bool {
-    if nets.iter().any(|outer| outer.contains(net)) {
-        return true;
-    }
-    if !nets.iter().any(|inner| net.contains(inner)) {
-        return false;
-    }
-    match net.subnets(net.prefix_len() + 1) {
-        Ok(mut halves) => halves.all(|half| cover(nets, &half)),
-        Err(_) => false,
-    }
-}
-
 fn with_length(text: &str, address: IpAddr, length: &str) -> Result<IpNet, Complaint> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     if let Ok(mask) = length.parse::<Ipv4Addr>() {
@@ -263,18 +243,5 @@ mod tests {
         assert!(help("192.0.2.*").contains("192.0.2.0/24"));
         assert!(help("192.0.2.010").contains("leading zeros"));
         assert!(help("2001:db8::1::2").contains("at most once"));
-    }
-
-    #[test]
-    fn halves_cover_the_whole() {
-        let halves = [
-            net("192.0.2.0/25"),
-            net("192.0.2.128/26"),
-            net("192.0.2.192/26"),
-        ];
-        assert!(cover(&halves, &net("192.0.2.0/24")));
-        assert!(!cover(&halves[..2], &net("192.0.2.0/24")));
-        assert!(cover(&[net("0.0.0.0/0")], &net("192.0.2.0/24")));
-        assert!(!cover(&[net("::/0")], &net("192.0.2.0/24")));
     }
 }
