@@ -134,34 +134,37 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// `; did you mean 'X'?` turned into a help line: the candidate that `word`
-/// most likely stands for, or all of them if there are few.
+/// A help line: the candidate that `word` most likely stands for, or all of
+/// them if they are few.
 pub(super) fn suggest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
+    const FEW: usize = 12;
     let mut all: Vec<&str> = candidates.into_iter().collect();
-    let folded = word.to_lowercase().replace('_', "-");
-    let distance = |candidate: &str| {
-        strsim::damerau_levenshtein(&folded, &candidate.to_lowercase().replace('_', "-"))
-    };
-    let nearest = all
-        .iter()
-        .map(|candidate| (distance(candidate), *candidate))
-        .min();
-    if let Some((distance, candidate)) = nearest
-        && distance <= 1 + folded.chars().count() / 4
-    {
-        return Some(format!("did you mean '{candidate}'?"));
-    }
     all.sort_unstable();
-    match all.len() {
-        0 => None,
-        1..=12 => Some(format!("it can be {}", alternatives(&all))),
-        more => Some(format!(
-            "it can be one of {more}, none of which is spelled like it"
-        )),
-    }
+    nearest(word, all.iter().copied()).or_else(|| {
+        let few = (1..=FEW).contains(&all.len());
+        few.then(|| format!("it can be {}", alternatives(&all)))
+    })
+}
+
+/// A help line: the candidate that `word` most likely stands for.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let fold = |word: &str| word.to_lowercase().replace('_', "-");
+    let folded = fold(word);
+    let distances = candidates.into_iter().map(|candidate| {
+        (
+            strsim::damerau_levenshtein(&folded, &fold(candidate)),
+            candidate,
+        )
+    });
+    let (distance, candidate) = distances.min()?;
+    let near = distance <= 1 + folded.chars().count() / 4 && distance < candidate.chars().count();
+    near.then(|| format!("did you mean '{candidate}'?"))
 }
 
 /// `'a', 'b' or 'c'`.

@@ -44,7 +44,12 @@ impl Resolver<'_> {
                 .findings
                 .item(list, node, &format!("the network '{name}'"))
             {
-                self.not_empty(list, node, "a network holds at least one address");
+                self.not_empty(
+                    list,
+                    node,
+                    "a network's list of addresses",
+                    "a network holds at least one address",
+                );
                 for (index, item) in list.iter().enumerate() {
                     let node = node.at(index);
                     let what = format!("an entry of the network '{name}'");
@@ -117,6 +122,7 @@ impl Resolver<'_> {
         self.not_empty(
             list,
             node,
+            "the list of networks",
             "an empty list would match no address; write [any] for every",
         );
         let mut prefixes = Vec::new();
@@ -193,7 +199,12 @@ impl Resolver<'_> {
                 .findings
                 .item(list, node, &format!("the service '{name}'"))
             {
-                self.not_empty(list, node, "a service has at least one protocol");
+                self.not_empty(
+                    list,
+                    node,
+                    "a service's list of protocols",
+                    "a service has at least one protocol",
+                );
                 for (index, item) in list.iter().enumerate() {
                     let node = node.at(index);
                     let what = format!("an entry of the service '{name}'");

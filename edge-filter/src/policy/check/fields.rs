@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::super::diagnostic::{Findings, Mark, alternatives, suggest};
+use super::super::diagnostic::{Findings, Mark, alternatives, nearest, suggest};
 use super::super::document::{self, Entries, Field, Kind, OneOrMany, Scalar, keys_of};
 use super::super::outline::Node;
 use super::super::ports::decimal;
@@ -168,6 +168,10 @@ impl Findings<'_> {
             (Kind::Text | Kind::Number, "a list") => {
                 Some(format!("write it in brackets: [{}]", node.typed()))
             }
+            (Kind::Text, "true or false") => Some(format!(
+                "YAML takes '{}' for text; write true or false",
+                node.typed()
+            )),
             _ => None,
         };
         self.add(
@@ -178,7 +182,7 @@ impl Findings<'_> {
     }
 
     /// One of the words of an enumeration.
-    pub(super) fn word<E: Word>(&mut self, text: &str, mark: Mark, key: &str) -> Option<E> {
+    fn word<E: Word>(&mut self, text: &str, mark: Mark, key: &str) -> Option<E> {
         let found = E::WORDS.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let words: Vec<&str> = E::WORDS.iter().map(|(word, _)| *word).collect();
@@ -188,21 +192,46 @@ impl Findings<'_> {
                     "'{text}' is not a value of '{key}', which is {}",
                     alternatives(&words)
                 ),
-                suggest(text, words.iter().copied()),
+                nearest(text, words.iter().copied()),
             );
         }
         found.map(|(_, value)| *value)
     }
 
-    /// An optional word; the outer `None` stands for a word that is wrong.
+    /// A word that may be absent.
     pub(super) fn optional_word<E: Word>(
         &mut self,
         field: &Field<String>,
         node: &Node,
         key: &str,
     ) -> Option<E> {
+        if let Field::Wrong(kind) = field {
+            let words: Vec<&str> = E::WORDS.iter().map(|(word, _)| *word).collect();
+            self.say(
+                node.get(key).mark,
+                format!(
+                    "'{key}' is {kind}, where {} is expected",
+                    alternatives(&words)
+                ),
+            );
+            return None;
+        }
         let text = self.optional(field, node, key)?;
         self.word(text, node.get(key).mark, key)
+    }
+
+    /// A word that must be there.
+    pub(super) fn required_word<E: Word>(
+        &mut self,
+        field: &Field<String>,
+        node: &Node,
+        key: &str,
+        of: &str,
+    ) -> Option<E> {
+        if !field.is_written() {
+            self.say(node.mark, format!("{of} has no '{key}', and needs one"));
+        }
+        self.optional_word(field, node, key)
     }
 
     /// A whole number in plain decimal digits. Other notations of YAML (0x1f,

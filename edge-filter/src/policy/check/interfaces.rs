@@ -80,6 +80,7 @@ impl Resolver<'_> {
         self.not_empty(
             list,
             node,
+            "the list of devices",
             "leave 'devices' out if the command line is to name them",
         );
         let mut devices = Vec::with_capacity(list.len());
@@ -127,7 +128,12 @@ impl Resolver<'_> {
     }
 
     fn vlans(&mut self, list: &List<Scalar>, node: &Node) -> BTreeSet<u16> {
-        self.not_empty(list, node, "write [untagged], or leave it out for any VLAN");
+        self.not_empty(
+            list,
+            node,
+            "the list of VLANs",
+            "write [untagged], or leave it out for any VLAN",
+        );
         let mut vlans = BTreeSet::new();
         for (index, item) in list.iter().enumerate() {
             let node = node.at(index);
@@ -189,9 +195,10 @@ impl Resolver<'_> {
     }
 
     /// Refuses an empty list.
-    pub(super) fn not_empty<T>(&mut self, list: &[T], node: &Node, help: &str) {
+    pub(super) fn not_empty<T>(&mut self, list: &[T], node: &Node, what: &str, help: &str) {
         if list.is_empty() {
-            self.findings.help(node.mark, "this list is empty", help);
+            self.findings
+                .help(node.mark, format!("{what} is empty"), help);
         }
     }
 }

@@ -187,18 +187,8 @@ impl Resolver<'_> {
 
     fn default_action(&mut self, document: &Document, root: &Node) -> Option<Action> {
         let field = &document.default_action;
-        let text = self
-            .findings
-            .required(field, root, "default_action", "a policy")?;
         self.findings
-            .word(text, root.get("default_action").mark, "default_action")
-    }
-
-    fn known_roles(&self) -> Vec<String> {
-        self.interfaces
-            .iter()
-            .map(|interface| interface.name.clone())
-            .collect()
+            .required_word(field, root, "default_action", "a policy")
     }
 }
 

@@ -208,8 +208,7 @@ impl Resolver<'_> {
             .unknown_keys::<document::Expect>(node, "'expect'");
         let action = self
             .findings
-            .required(&expect.action, node, "action", "'expect'")
-            .and_then(|word| self.findings.word(word, node.get("action").mark, "action"));
+            .required_word(&expect.action, node, "action", "'expect'");
         let rule = match &expect.rule {
             Field::Absent => None,
             field => {
@@ -253,7 +252,9 @@ impl Resolver<'_> {
         }
         let mut names: Vec<String> = known.iter().map(ToString::to_string).collect();
         names.extend(self.rule_ids.keys().cloned());
-        let help = suggest(id, names.iter().map(String::as_str));
+        let help = suggest(id, names.iter().map(String::as_str)).or_else(|| {
+            Some("write a rule's id, an essential's name, or a reason as 'drop:default'".to_owned())
+        });
         self.findings.add(
             mark,
             format!("there is no rule or counter called {}", quoted(id)),
@@ -321,8 +322,11 @@ fn parse_socket(text: &str) -> Result<(IpAddr, Option<u16>), Complaint> {
         return Ok((address, None));
     }
     Err(Complaint::new(
-        format!("{} is not the end of a packet", quoted(text)),
-        "write an address, ADDRESS:PORT, or \"[ADDRESS]:PORT\" for IPv6; a packet has one of each",
+        format!(
+            "{} is neither an address nor an address with a port",
+            quoted(text)
+        ),
+        "write one address: 192.0.2.1, \"192.0.2.1:443\" or \"[2001:db8::1]:443\"",
     ))
 }
 

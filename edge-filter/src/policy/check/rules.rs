@@ -2,11 +2,11 @@
 
 use jiff::civil::Date;
 
-use super::super::diagnostic::suggest;
+use super::super::diagnostic::{Mark, suggest};
 use super::super::document::{self, Document, Field, List};
 use super::super::outline::Node;
 use super::super::rule::{Action, Direction, Endpoint, Ports, Rule};
-use super::super::{EssentialCounter, Mode, Outbound};
+use super::super::{EssentialCounter, Interface, Mode, Outbound};
 use super::definitions::Networks;
 use super::{Resolver, Written, is_audit, quoted};
 
@@ -89,8 +89,7 @@ impl Resolver<'_> {
         let id = self.findings.required(&rule.id, node, "id", "a rule");
         let action = self
             .findings
-            .required(&rule.action, node, "action", "a rule")
-            .and_then(|word| self.findings.word(word, node.get("action").mark, "action"));
+            .required_word(&rule.action, node, "action", "a rule");
         if let Some(id) = id {
             self.rule_id(id, node, action, group);
         }
@@ -176,40 +175,17 @@ impl Resolver<'_> {
         let role = self.findings.required(interface, node, "interface", of);
         let direction = self
             .findings
-            .required(direction, node, "direction", of)
-            .and_then(|word| {
-                self.findings
-                    .word(word, node.get("direction").mark, "direction")
-            });
+            .required_word(direction, node, "direction", of);
         let Some(role) = role else {
             return (None, direction);
         };
+        let mark = node.get("interface").mark;
         let Some(interface) = self
             .interfaces
             .iter()
             .find(|interface| interface.name == *role)
         else {
-            let devices = |name: &String| name == role;
-            let owner = self
-                .interfaces
-                .iter()
-                .find(|interface| interface.devices.iter().any(devices));
-            let help = match owner {
-                Some(owner) => Some(format!(
-                    "rules name roles, not devices; the role of this device is '{}'",
-                    owner.name
-                )),
-                None => suggest(role, self.known_roles().iter().map(String::as_str)),
-            };
-            let mark = node.get("interface").mark;
-            self.findings.add(
-                mark,
-                format!(
-                    "there is no role called {} under 'interfaces'",
-                    quoted(role)
-                ),
-                help,
-            );
+            self.no_role(role, mark);
             return (None, direction);
         };
         if interface.outbound == Outbound::Ignore && direction == Some(Direction::Outbound) {
@@ -220,6 +196,22 @@ impl Resolver<'_> {
             );
         }
         (Some(role.clone()), direction)
+    }
+
+    fn no_role(&mut self, name: &str, mark: Mark) {
+        let plays = |role: &&Interface| role.devices.iter().any(|device| device == name);
+        if let Some(role) = self.interfaces.iter().find(plays) {
+            let help = format!("write 'interface: {}', the role that it plays", role.name);
+            let message = format!("{} is a device, where a role is expected", quoted(name));
+            self.findings.help(mark, message, help);
+        } else {
+            let help = suggest(name, self.interfaces.iter().map(|role| role.name.as_str()));
+            let message = format!(
+                "there is no role called {} under 'interfaces'",
+                quoted(name)
+            );
+            self.findings.add(mark, message, help);
+        }
     }
 
     /// One side of a rule; absent means any address and any port.

@@ -84,6 +84,7 @@ impl Resolver<'_> {
         self.not_empty(
             list,
             node,
+            "the list of ports",
             "an empty list would match no port; leave it out for any port",
         );
         let mut ranges: Ports = Vec::with_capacity(list.len());
@@ -237,6 +238,7 @@ impl Resolver<'_> {
         self.not_empty(
             list,
             node,
+            "the list of services",
             "an empty list would match no service; leave it out for any",
         );
         let mut transports = Vec::new();
