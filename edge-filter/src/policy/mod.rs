@@ -7,15 +7,25 @@
 
 use std::collections::BTreeSet;
 
+mod check;
 pub mod counter;
+pub mod diagnostic;
+mod document;
 pub mod explain;
 pub mod interface;
+mod lint;
 pub mod model;
+mod network;
+mod outline;
 pub mod packet;
+mod ports;
+mod reader;
 pub mod rule;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Interface, Outbound, Trust};
+pub use reader::{Checked, read};
 pub use rule::{Action, Direction, Endpoint, Ports, Rule, Transport};
 
 use ipnet::IpNet;
