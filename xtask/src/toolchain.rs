@@ -70,19 +70,24 @@ impl std::fmt::Display for Versions {
     }
 }
 
-/// Every complete set of tools on this machine, the distribution's first: it
-/// changes seldom, a nightly every day.
-pub(crate) fn installed(nightly: &str) -> Vec<Toolchain> {
+/// The complete sets of tools on this machine. Without a rustup toolchain that
+/// was asked for, the distribution's comes first: it changes seldom, a nightly
+/// every day.
+fn installed(nightly: Option<&str>) -> Vec<Toolchain> {
     let Some(linker) = find_linker() else {
         return Vec::new();
     };
-    [
-        Compiler::Distribution,
-        Compiler::Nightly(nightly.to_owned()),
-    ]
-    .into_iter()
-    .filter_map(|compiler| Toolchain::probe(compiler, &linker))
-    .collect()
+    let wanted = match nightly {
+        Some(name) => vec![Compiler::Nightly(name.to_owned())],
+        None => vec![
+            Compiler::Distribution,
+            Compiler::Nightly("nightly".to_owned()),
+        ],
+    };
+    wanted
+        .into_iter()
+        .filter_map(|compiler| Toolchain::probe(compiler, &linker))
+        .collect()
 }
 
 impl Toolchain {
@@ -227,7 +232,7 @@ fn linker_llvm(linker: &Path) -> String {
 
 /// The toolchain to use: the one that made the recorded object if it is here,
 /// otherwise the first.
-pub(crate) fn choose(nightly: &str, recorded: Option<&Versions>) -> Option<Toolchain> {
+pub(crate) fn choose(nightly: Option<&str>, recorded: Option<&Versions>) -> Option<Toolchain> {
     let mut found = installed(nightly);
     let same = found
         .iter()
