@@ -5,4 +5,5 @@
 //! (one table image per hook), [`kernel`] (load, attach, count). [`cli`]
 //! holds one file per command.
 
+pub mod compile;
 pub mod policy;
