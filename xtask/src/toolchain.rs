@@ -21,9 +21,9 @@ Debian or Ubuntu, from packages alone:
         llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev
     PATH=/usr/lib/llvm-22/bin:$PATH LLVM_PREFIX=/usr/lib/llvm-22 \\
         cargo install --locked bpf-linker@0.13.0 --no-default-features --features llvm-22
-anywhere, with rustup:
+anywhere, with rustup and the development files of LLVM 23:
     rustup toolchain install nightly --component rust-src
-    cargo install --locked bpf-linker";
+    cargo install --locked bpf-linker@0.13.0";
 
 /// Where the distribution's compiler stands. Not looked up in PATH: there,
 /// rustup's usually comes first, and has no `core` for the BPF target.
