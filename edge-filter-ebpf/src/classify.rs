@@ -65,18 +65,16 @@ fn lookup<const STEPS: u32, T: Tables>(
     tables: &T,
 ) -> Option<Entry> {
     let mut entry = Entry(tables.constant(root));
-    let mut position = 0;
     for _ in 0..STEPS {
         match entry.kind() {
             Kind::Leaf => return Some(entry),
             Kind::Branch => {
-                entry = Entry(tables.entry(entry.index(), address.byte(position))?);
-                position += 1;
+                let byte = address.byte(entry.position());
+                entry = Entry(tables.entry(entry.index(), byte)?);
             }
             Kind::Wide => {
-                let row = entry.index() + address.byte(position);
-                entry = Entry(tables.entry(row, address.byte(position + 1))?);
-                position += 2;
+                let row = entry.index() + address.byte(0);
+                entry = Entry(tables.entry(row, address.byte(1))?);
             }
             Kind::Path => {
                 let path = tables.path(entry.index())?;
@@ -86,7 +84,6 @@ fn lookup<const STEPS: u32, T: Tables>(
                     return Some(Entry(path.otherwise));
                 }
                 entry = Entry(path.then);
-                position = path.position;
             }
         }
     }
@@ -162,8 +159,10 @@ fn first_common<T: Tables>(classes: [u32; 4], words: u32, tables: &T) -> Option<
             break;
         }
         let mut candidates = common_word(classes, bases, aggregate, tables)?;
-        for _ in 0..64 {
-            if candidates == 0 {
+        // The verifier walks no further than there are words.
+        let present = words - aggregate * 64;
+        for step in 0..64 {
+            if candidates == 0 || step >= present {
                 break;
             }
             let number = aggregate * 64 + lowest_bit(candidates);

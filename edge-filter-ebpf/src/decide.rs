@@ -4,21 +4,21 @@
 use crate::classify::{self, Match};
 use crate::config::{Constant, essential};
 use crate::counter::Counter;
-use crate::packet::{Family, Key, Packet, protocol};
+use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
 use crate::tables::{Entry, Tables};
 
-const ECHO_REPLY: u16 = 0;
-const ECHO_REQUEST: u16 = 8;
-const MLD_QUERY: u16 = 130;
-const MLD_REPORT: u16 = 131;
-const MLD_DONE: u16 = 132;
-const ROUTER_SOLICITATION: u16 = 133;
-const ROUTER_ADVERTISEMENT: u16 = 134;
-const NEIGHBOUR_SOLICITATION: u16 = 135;
-const REDIRECT: u16 = 137;
-const MLD2_REPORT: u16 = 143;
-const ECHO_REQUEST_V6: u16 = 128;
-const ECHO_REPLY_V6: u16 = 129;
+const ECHO_REPLY: u32 = 0;
+const ECHO_REQUEST: u32 = 8;
+const MLD_QUERY: u32 = 130;
+const MLD_REPORT: u32 = 131;
+const MLD_DONE: u32 = 132;
+const ROUTER_SOLICITATION: u32 = 133;
+const ROUTER_ADVERTISEMENT: u32 = 134;
+const NEIGHBOUR_SOLICITATION: u32 = 135;
+const REDIRECT: u32 = 137;
+const MLD2_REPORT: u32 = 143;
+const ECHO_REQUEST_V6: u32 = 128;
+const ECHO_REPLY_V6: u32 = 129;
 
 /// Decides what becomes of `packet`.
 #[inline(always)]
@@ -75,23 +75,20 @@ fn is_dhcp_discovery(key: &Key) -> bool {
 /// a link-local address (RFC 3590).
 #[inline(always)]
 fn is_from_nobody(packet: &Packet) -> bool {
-    match packet.icmp {
-        Some(icmp) => matches!(
-            icmp >> 8,
-            NEIGHBOUR_SOLICITATION | MLD_REPORT | MLD_DONE | MLD2_REPORT
-        ),
-        None => false,
-    }
+    matches!(
+        packet.icmp >> 8,
+        NEIGHBOUR_SOLICITATION | MLD_REPORT | MLD_DONE | MLD2_REPORT
+    )
 }
 
 #[inline(always)]
 fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Counter> {
     let allowed = |bit: u32| tables.constant(Constant::Essentials) & bit != 0;
     let outbound = tables.constant(Constant::Outbound) != 0;
-    if let Some(icmp) = packet.icmp {
-        let kind = icmp >> 8;
+    if packet.icmp != NO_ICMP {
+        let kind = packet.icmp >> 8;
         if packet.key.family == Family::V6 {
-            if let Some(counter) = neighbour(packet, icmp, source, allowed(essential::ND)) {
+            if let Some(counter) = neighbour(packet, source, allowed(essential::ND)) {
                 return Some(counter);
             }
             if matches!(kind, MLD_QUERY | MLD_REPORT | MLD_DONE | MLD2_REPORT)
@@ -101,10 +98,8 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
                 return Some(Counter::MLD);
             }
         }
-        if allowed(essential::ICMP_ERRORS)
-            && let Some(mirror) = &packet.mirror
-        {
-            match mirrors_allowed(mirror, tables) {
+        if allowed(essential::ICMP_ERRORS) && packet.mirrors {
+            match mirrors_allowed(&packet.mirror, tables) {
                 Some(true) => return Some(Counter::ICMP_ERROR),
                 Some(false) => {}
                 None => return Some(Counter::INTERNAL),
@@ -140,13 +135,16 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
 
 /// Neighbour discovery (RFC 4861): `None` if it is none, or if the rules decide.
 #[inline(always)]
-fn neighbour(packet: &Packet, icmp: u16, source: Entry, allowed: bool) -> Option<Counter> {
-    let kind = icmp >> 8;
+fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
+    let kind = packet.icmp >> 8;
     if !matches!(kind, ROUTER_SOLICITATION..=REDIRECT) {
         return None;
     }
     let says_router = matches!(kind, ROUTER_ADVERTISEMENT | REDIRECT);
-    if packet.hop_limit != 255 || icmp & 0xff != 0 || (says_router && !source.has(Entry::ROUTER)) {
+    if packet.hop_limit != 255
+        || packet.icmp & 0xff != 0
+        || (says_router && !source.has(Entry::ROUTER))
+    {
         return Some(Counter::ESSENTIALS);
     }
     allowed.then_some(Counter::ND)

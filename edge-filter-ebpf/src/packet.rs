@@ -44,11 +44,20 @@ pub struct Packet {
     /// The TTL or hop limit.
     pub hop_limit: u8,
     /// Type and code (type in the high byte) if it is ICMP under IPv4 or
-    /// ICMPv6 under IPv6.
-    pub icmp: Option<u16>,
-    /// The packet that its quote runs against, if it is an ICMP error.
-    pub mirror: Option<Key>,
+    /// ICMPv6 under IPv6; else [`NO_ICMP`].
+    pub icmp: u32,
+    /// The packet that its quote runs against, if it is an ICMP error and
+    /// `mirrors`; else the packet itself.
+    pub mirror: Key,
+    /// Whether there is such a packet.
+    pub mirrors: bool,
 }
+
+/// Stands for type and code in a packet that has none.
+///
+/// No `Option` here: its empty half would stay unwritten, and the verifier
+/// refuses to copy what was never written.
+pub const NO_ICMP: u32 = u32::MAX;
 
 /// An IP header, read.
 #[derive(Debug, Clone, Copy)]

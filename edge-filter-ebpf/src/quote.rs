@@ -22,22 +22,28 @@ pub const fn is_error(family: Family, kind: u16) -> bool {
     }
 }
 
-/// Reads the quote of the ICMP error that `outer` carries. Returns the packet
-/// that runs against the quoted one, `None` if there is none.
+/// Reads the quote of the ICMP error that `outer` carries. Returns whether it
+/// mirrors a packet, which `mirror` then is: the one that runs against the
+/// quoted one.
 ///
 /// # Errors
 /// [`Counter::MALFORMED`] if the quote is cut short or is no IP packet.
 #[inline(always)]
-pub fn read<F: Frame>(frame: &mut F, outer: &Ip) -> Result<Option<Key>, Counter> {
+pub fn read<F: Frame>(frame: &mut F, outer: &Ip, mirror: &mut Key) -> Result<bool, Counter> {
     let at = outer.payload + ICMP;
     match outer.family {
-        Family::V4 => read_v4(frame, outer, at),
-        Family::V6 => read_v6(frame, outer, at),
+        Family::V4 => read_v4(frame, outer, at, mirror),
+        Family::V6 => read_v6(frame, outer, at, mirror),
     }
 }
 
 #[inline(always)]
-fn read_v4<F: Frame>(frame: &mut F, outer: &Ip, at: u32) -> Result<Option<Key>, Counter> {
+fn read_v4<F: Frame>(
+    frame: &mut F,
+    outer: &Ip,
+    at: u32,
+    mirror: &mut Key,
+) -> Result<bool, Counter> {
     let left = outer.end - at;
     if left < 20 {
         return Err(Counter::MALFORMED);
@@ -50,15 +56,21 @@ fn read_v4<F: Frame>(frame: &mut F, outer: &Ip, at: u32) -> Result<Option<Key>, 
     }
     let source = Address::v4(header.u32::<12>());
     if header.u16::<6>() & FRAGMENT != 0 || source != outer.destination {
-        return Ok(None);
+        return Ok(false);
     }
     let destination = Address::v4(header.u32::<16>());
     let protocol = header.u8::<9>();
-    mirror(frame, outer, destination, protocol, at + header_length)
+    *mirror = against(frame, outer, destination, protocol, at + header_length)?;
+    Ok(true)
 }
 
 #[inline(always)]
-fn read_v6<F: Frame>(frame: &mut F, outer: &Ip, at: u32) -> Result<Option<Key>, Counter> {
+fn read_v6<F: Frame>(
+    frame: &mut F,
+    outer: &Ip,
+    at: u32,
+    mirror: &mut Key,
+) -> Result<bool, Counter> {
     if outer.end - at < 40 {
         return Err(Counter::MALFORMED);
     }
@@ -80,37 +92,38 @@ fn read_v6<F: Frame>(frame: &mut F, outer: &Ip, at: u32) -> Result<Option<Key>, 
         Err(fault @ (Counter::MALFORMED | Counter::NOT_LINEAR | Counter::INTERNAL)) => {
             return Err(fault);
         }
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(false),
     };
     if outer.end - payload < TRANSPORT {
         return Err(Counter::MALFORMED);
     }
     if source != outer.destination {
-        return Ok(None);
+        return Ok(false);
     }
-    mirror(frame, outer, destination, protocol, payload)
+    *mirror = against(frame, outer, destination, protocol, payload)?;
+    Ok(true)
 }
 
 /// The packet from the quoted destination back to the quoted source.
 #[inline(always)]
-fn mirror<F: Frame>(
+fn against<F: Frame>(
     frame: &mut F,
     outer: &Ip,
     quoted_destination: Address,
     protocol: u8,
     payload: u32,
-) -> Result<Option<Key>, Counter> {
+) -> Result<Key, Counter> {
     let ports = if protocol::has_ports(protocol) {
         frame.header::<4>(payload)?.u32::<0>()
     } else {
         0
     };
-    Ok(Some(Key {
+    Ok(Key {
         family: outer.family,
         source: quoted_destination,
         destination: outer.destination,
         protocol,
         source_port: ports as u16,
         destination_port: (ports >> 16) as u16,
-    }))
+    })
 }

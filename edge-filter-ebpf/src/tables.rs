@@ -27,17 +27,21 @@ pub trait Tables {
     /// Whether `member` belongs to the set that begins at chunk `set`.
     #[inline(always)]
     fn bit(&self, set: u32, member: u32) -> bool {
-        match self.word(set + (member >> 9), (member >> 6) & 7) {
-            Some(word) => (word >> (member & 63)) & 1 != 0,
-            None => false,
-        }
+        let word = self
+            .word(set + (member >> 9), (member >> 6) & 7)
+            .unwrap_or(0);
+        (word >> (member & 63)) & 1 != 0
     }
 }
 
 /// An entry of an address trie: a leaf, or the way on.
 ///
-/// The two high bits are the kind, the others the index of a row or path; in a
-/// leaf the low 24 bits are the address's class, and flags stand above it.
+/// The two high bits are the kind, and the low 24 the index of a row or path; in
+/// a way on, four bits between them say which byte of the address is looked at.
+/// In a leaf the low 24 bits are the address's class, and flags stand above it.
+///
+/// The position travels with the entry, not in a variable of the walk, because
+/// the verifier would follow every value of such a variable apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Entry(pub u32);
@@ -58,10 +62,6 @@ pub struct Path {
     pub then: u32,
     /// The leaf at which it ends if they do not.
     pub otherwise: u32,
-    /// The byte of the address that `then` looks at.
-    pub position: u32,
-    /// Keeps the size a multiple of eight.
-    pub reserved: u32,
 }
 
 /// What an entry is.
@@ -71,24 +71,24 @@ pub enum Kind {
     Leaf,
     /// A row, indexed by one byte of the address.
     Branch,
-    /// 256 rows, indexed by two bytes of the address.
+    /// 256 rows, indexed by the first two bytes of the address.
     Wide,
     /// A [`Path`].
     Path,
 }
 
 impl Entry {
-    /// The bits that hold an index.
-    const INDEX: u32 = (1 << 30) - 1;
-    /// The bits of a leaf that hold its class.
-    const CLASS: u32 = (1 << 24) - 1;
+    /// The bits that hold an index or a class.
+    const INDEX: u32 = (1 << 24) - 1;
+    /// How far the position is shifted.
+    const POSITION: u32 = 26;
     /// In a source leaf: the address belongs to the role's `protects`.
     pub const PROTECTED: u32 = 1 << 24;
     /// In a source leaf: router advertisements are taken from the address.
     pub const ROUTER: u32 = 1 << 25;
 
-    /// The most classes that leaves can tell apart.
-    pub const CLASSES: u32 = Self::CLASS + 1;
+    /// The most classes that leaves can tell apart, and the most rows and paths.
+    pub const INDICES: u32 = Self::INDEX + 1;
 
     /// A leaf of class `class`, with `flags`.
     #[must_use]
@@ -96,10 +96,10 @@ impl Entry {
         Self(class | flags)
     }
 
-    /// The way on, by the row or path `index`.
+    /// The way on, by the row or path `index`, for the byte at `position`.
     #[must_use]
-    pub const fn way(kind: Kind, index: u32) -> Self {
-        Self(((kind as u32) << 30) | index)
+    pub const fn way(kind: Kind, position: u32, index: u32) -> Self {
+        Self(((kind as u32) << 30) | (position << Self::POSITION) | index)
     }
 
     /// What the entry is.
@@ -121,11 +121,18 @@ impl Entry {
         self.0 & Self::INDEX
     }
 
+    /// The byte of the address that a way on looks at.
+    #[inline(always)]
+    #[must_use]
+    pub const fn position(self) -> u32 {
+        (self.0 >> Self::POSITION) & 0xf
+    }
+
     /// The class of a leaf.
     #[inline(always)]
     #[must_use]
     pub const fn class(self) -> u32 {
-        self.0 & Self::CLASS
+        self.0 & Self::INDEX
     }
 
     /// Whether a leaf bears `flag`.

@@ -2,7 +2,7 @@
 
 use crate::counter::Counter;
 use crate::frame::{Frame, Header};
-use crate::packet::{Family, Ip, Key, Packet, protocol};
+use crate::packet::{Family, Ip, Key, NO_ICMP, Packet, protocol};
 use crate::quote;
 
 const FIN: u8 = 0x01;
@@ -19,18 +19,20 @@ const LOW_SIX: u8 = 0x3f;
 #[inline(always)]
 pub fn read<F: Frame>(frame: &mut F, ip: Ip) -> Result<Packet, Counter> {
     let length = ip.end - ip.payload;
+    let mut key = Key {
+        family: ip.family,
+        source: ip.source,
+        destination: ip.destination,
+        protocol: ip.protocol,
+        source_port: 0,
+        destination_port: 0,
+    };
     let mut packet = Packet {
-        key: Key {
-            family: ip.family,
-            source: ip.source,
-            destination: ip.destination,
-            protocol: ip.protocol,
-            source_port: 0,
-            destination_port: 0,
-        },
+        key,
         hop_limit: ip.hop_limit,
-        icmp: None,
-        mirror: None,
+        icmp: NO_ICMP,
+        mirror: key,
+        mirrors: false,
     };
     let ports = match (ip.protocol, ip.family) {
         (protocol::TCP, _) => tcp(frame, ip.payload, length)?,
@@ -38,16 +40,17 @@ pub fn read<F: Frame>(frame: &mut F, ip: Ip) -> Result<Packet, Counter> {
         (protocol::SCTP, _) => sctp(frame, ip.payload, length)?,
         (protocol::ICMP, Family::V4) | (protocol::ICMPV6, Family::V6) => {
             let kind = icmp(frame, ip.payload, length)?;
-            packet.icmp = Some(kind);
+            packet.icmp = u32::from(kind);
             if quote::is_error(ip.family, kind) {
-                packet.mirror = quote::read(frame, &ip)?;
+                packet.mirrors = quote::read(frame, &ip, &mut packet.mirror)?;
             }
             0
         }
         _ => 0,
     };
-    packet.key.source_port = (ports >> 16) as u16;
-    packet.key.destination_port = ports as u16;
+    key.source_port = (ports >> 16) as u16;
+    key.destination_port = ports as u16;
+    packet.key = key;
     Ok(packet)
 }
 

@@ -6,4 +6,5 @@
 //! holds one file per command.
 
 pub mod compile;
+pub mod kernel;
 pub mod policy;

@@ -64,7 +64,7 @@ pub enum CompileError {
     #[error(
         "{interface} {direction}: the rules tell {classes} sets of addresses or ports apart, \
          and a hook holds at most {}; merge neighbouring networks or port ranges",
-        edge_filter_ebpf::tables::Entry::CLASSES
+        edge_filter_ebpf::tables::Entry::INDICES
     )]
     TooManyClasses {
         /// The role.
@@ -117,7 +117,7 @@ pub fn compile(
         config.set(Constant::SourcePorts, index(rows.len()));
         rows.extend(source_ports);
     }
-    if classes.len() > edge_filter_ebpf::tables::Entry::CLASSES as usize {
+    if classes.len() > edge_filter_ebpf::tables::Entry::INDICES as usize {
         return Err(CompileError::TooManyClasses {
             interface: interface.name.clone(),
             direction,

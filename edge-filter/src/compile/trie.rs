@@ -55,10 +55,8 @@ impl Trie {
             low_mask: low(mask),
             then: then.0,
             otherwise: outside.0,
-            position: agreed / 8,
-            reserved: 0,
         });
-        Entry::way(Kind::Path, index(self.paths.len() - 1))
+        Entry::way(Kind::Path, position, index(self.paths.len() - 1))
     }
 
     /// A row indexed by the byte at `position`.
@@ -66,7 +64,7 @@ impl Trie {
         let row = self.rows.len();
         self.rows.push([outside.0; 256]);
         self.fill(row, leaves, position, outside);
-        Entry::way(Kind::Branch, index(row))
+        Entry::way(Kind::Branch, position, index(row))
     }
 
     /// A root indexed by two bytes: 256 rows in a block.
@@ -81,7 +79,7 @@ impl Trie {
         for (byte, leaves) in by_byte(leaves, 0) {
             self.fill(first + byte, leaves, 1, around[byte]);
         }
-        Entry::way(Kind::Wide, index(first))
+        Entry::way(Kind::Wide, 0, index(first))
     }
 
     /// Fills a row whose entries are `outside` until now.
@@ -124,10 +122,6 @@ fn byte_at(bits: u128, position: u32) -> usize {
     (bits >> (120 - 8 * position)) as usize & 0xff
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper half, all 64 bits of it"
-)]
 fn high(bits: u128) -> u64 {
     (bits >> 64) as u64
 }
