@@ -116,7 +116,11 @@ impl Toolchain {
                 .trim()
                 .trim_start_matches("bpf-linker ")
                 .to_owned(),
-            llvm: format!("{}; {}", field("LLVM version: ")?, linker_llvm(linker)),
+            llvm: format!(
+                "{} (bpf-linker: {})",
+                field("LLVM version: ")?,
+                linker_llvm(linker)
+            ),
         };
         Some(Self {
             commit: field("commit-hash: ")?,
@@ -227,7 +231,7 @@ fn linker_llvm(linker: &Path) -> String {
                 .find(|word| word.starts_with("libLLVM"))
                 .map(str::to_owned)
         })
-        .unwrap_or_else(|| "bpf-linker's own".to_owned())
+        .unwrap_or_else(|| "linked in".to_owned())
 }
 
 /// The toolchain to use: the one that made the recorded object if it is here,
