@@ -38,7 +38,7 @@ pub(crate) enum Rebuild {
 }
 
 /// Builds the object and writes it with its manifest.
-pub(crate) fn build(workspace: &Workspace, nightly: &str) -> Result<()> {
+pub(crate) fn build(workspace: &Workspace, nightly: Option<&str>) -> Result<()> {
     let Some(toolchain) = toolchain::choose(nightly, None) else {
         return toolchain::none_installed();
     };
@@ -61,7 +61,7 @@ pub(crate) fn build(workspace: &Workspace, nightly: &str) -> Result<()> {
 }
 
 /// Says of each check whether it was made, and fails on the first that fails.
-pub(crate) fn check(workspace: &Workspace, nightly: &str, rebuild: Rebuild) -> Result<()> {
+pub(crate) fn check(workspace: &Workspace, nightly: Option<&str>, rebuild: Rebuild) -> Result<()> {
     let manifest = Manifest::read(&workspace.path(MANIFEST))?;
     let path = workspace.path(OBJECT);
     let object = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -83,7 +83,7 @@ pub(crate) fn check(workspace: &Workspace, nightly: &str, rebuild: Rebuild) -> R
 /// Rebuilds the object, where that is possible and asked for, and compares.
 fn compare(
     workspace: &Workspace,
-    nightly: &str,
+    nightly: Option<&str>,
     rebuild: Rebuild,
     manifest: &Manifest,
     object: &[u8],

@@ -52,9 +52,9 @@ struct BuildEbpfArgs {
     /// With --check: fail when the object cannot be rebuilt and compared byte for byte
     #[arg(long, requires = "check")]
     require_rebuild: bool,
-    /// The rustup toolchain to build with where the distribution's packages are not installed
-    #[arg(long, value_name = "TOOLCHAIN", default_value = "nightly")]
-    nightly: String,
+    /// Build with this toolchain of rustup's even if the distribution's packages are installed
+    #[arg(long, value_name = "TOOLCHAIN")]
+    nightly: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -78,11 +78,11 @@ fn run(task: Task) -> Result<ExitCode> {
             } else {
                 build_ebpf::Rebuild::WhenSameTools
             };
-            build_ebpf::check(&workspace, &args.nightly, rebuild)?;
+            build_ebpf::check(&workspace, args.nightly.as_deref(), rebuild)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::BuildEbpf(args) => {
-            build_ebpf::build(&workspace, &args.nightly)?;
+            build_ebpf::build(&workspace, args.nightly.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -2,7 +2,10 @@
 //! `llvm-strip`, so that the bytes do not depend on one more tool's version.
 
 use anyhow::{Context as _, Result, ensure};
-use object::build::elf::Builder;
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
+};
 
 /// The object without its DWARF sections, their relocations and their symbols.
 pub(crate) fn strip_dwarf(object: &[u8]) -> Result<Vec<u8>> {
@@ -21,11 +24,22 @@ pub(crate) fn strip_dwarf(object: &[u8]) -> Result<Vec<u8>> {
         has(b".BTF") && has(b".BTF.ext"),
         "the linked BPF object has no BTF; bpf-linker was to write it (--btf)"
     );
+    add_section_names(&mut builder);
     let mut stripped = Vec::new();
     builder
         .write(&mut stripped)
         .context("writing the BPF object without its DWARF")?;
     Ok(stripped)
+}
+
+/// LLVM keeps the sections' names among the symbols', in `.strtab`; the writer
+/// wants a table of their own.
+fn add_section_names(builder: &mut Builder<'_>) {
+    let names = builder.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
 }
 
 fn is_dwarf(section: &[u8]) -> bool {
@@ -48,7 +62,9 @@ mod tests {
     #[test]
     fn an_object_without_btf_is_refused() {
         let mut empty = Vec::new();
-        Builder::new(object::Endianness::Little, true)
+        let mut builder = Builder::new(object::Endianness::Little, true);
+        add_section_names(&mut builder);
+        builder
             .write(&mut empty)
             .expect("writing an empty ELF file");
         let error = strip_dwarf(&empty).expect_err("no BTF in it");

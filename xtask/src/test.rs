@@ -89,7 +89,7 @@ fn steps(workspace: &Workspace, soak: bool) -> Vec<Step<'_>> {
             packages::ensure_components(workspace)
         }),
         Step::new("BPF object", || {
-            build_ebpf::check(workspace, "nightly", Rebuild::WhenSameTools)
+            build_ebpf::check(workspace, None, Rebuild::WhenSameTools)
         }),
         cargo_step("formatting", cargo(&["fmt", "--all", "--check"])),
         cargo_step(

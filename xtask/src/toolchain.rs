@@ -21,9 +21,9 @@ Debian or Ubuntu, from packages alone:
         llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev
     PATH=/usr/lib/llvm-22/bin:$PATH LLVM_PREFIX=/usr/lib/llvm-22 \\
         cargo install --locked bpf-linker@0.13.0 --no-default-features --features llvm-22
-anywhere, with rustup:
+anywhere, with rustup and the development files of LLVM 23:
     rustup toolchain install nightly --component rust-src
-    cargo install --locked bpf-linker";
+    cargo install --locked bpf-linker@0.13.0";
 
 /// Where the distribution's compiler stands. Not looked up in PATH: there,
 /// rustup's usually comes first, and has no `core` for the BPF target.
@@ -70,19 +70,24 @@ impl std::fmt::Display for Versions {
     }
 }
 
-/// Every complete set of tools on this machine, the distribution's first: it
-/// changes seldom, a nightly every day.
-pub(crate) fn installed(nightly: &str) -> Vec<Toolchain> {
+/// The complete sets of tools on this machine. Without a rustup toolchain that
+/// was asked for, the distribution's comes first: it changes seldom, a nightly
+/// every day.
+fn installed(nightly: Option<&str>) -> Vec<Toolchain> {
     let Some(linker) = find_linker() else {
         return Vec::new();
     };
-    [
-        Compiler::Distribution,
-        Compiler::Nightly(nightly.to_owned()),
-    ]
-    .into_iter()
-    .filter_map(|compiler| Toolchain::probe(compiler, &linker))
-    .collect()
+    let wanted = match nightly {
+        Some(name) => vec![Compiler::Nightly(name.to_owned())],
+        None => vec![
+            Compiler::Distribution,
+            Compiler::Nightly("nightly".to_owned()),
+        ],
+    };
+    wanted
+        .into_iter()
+        .filter_map(|compiler| Toolchain::probe(compiler, &linker))
+        .collect()
 }
 
 impl Toolchain {
@@ -111,7 +116,11 @@ impl Toolchain {
                 .trim()
                 .trim_start_matches("bpf-linker ")
                 .to_owned(),
-            llvm: format!("{}; {}", field("LLVM version: ")?, linker_llvm(linker)),
+            llvm: format!(
+                "{} (bpf-linker: {})",
+                field("LLVM version: ")?,
+                linker_llvm(linker)
+            ),
         };
         Some(Self {
             commit: field("commit-hash: ")?,
@@ -222,12 +231,12 @@ fn linker_llvm(linker: &Path) -> String {
                 .find(|word| word.starts_with("libLLVM"))
                 .map(str::to_owned)
         })
-        .unwrap_or_else(|| "bpf-linker's own".to_owned())
+        .unwrap_or_else(|| "linked in".to_owned())
 }
 
 /// The toolchain to use: the one that made the recorded object if it is here,
 /// otherwise the first.
-pub(crate) fn choose(nightly: &str, recorded: Option<&Versions>) -> Option<Toolchain> {
+pub(crate) fn choose(nightly: Option<&str>, recorded: Option<&Versions>) -> Option<Toolchain> {
     let mut found = installed(nightly);
     let same = found
         .iter()
