@@ -50,6 +50,29 @@ pub enum Outcome {
     Nothing,
 }
 
+impl Transport {
+    /// The word that policies use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl Outcome {
+    /// One word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Arrived => "received",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 impl Call {
     /// Holds the conversation over `wire`, waiting `patience` at each step.
     pub fn hold(&self, wire: &Wire, token: &[u8], patience: Duration) -> Result<Outcome> {

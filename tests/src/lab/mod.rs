@@ -19,6 +19,7 @@ use nix::unistd::geteuid;
 pub mod conversation;
 pub mod foreign;
 pub mod frame;
+pub mod meter;
 pub mod mounts;
 pub mod namespace;
 pub mod packet;
