@@ -85,14 +85,14 @@ impl Cast {
         let cast = Self {
             access_edge: host(&partners.to, family, partners)?,
             internal_edge: host(&xmpp.to, family, xmpp)?,
-            other_edge: family.pick([192, 0, 2, 99], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x99]),
+            other_edge: family.pick([192, 0, 2, 99], [0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x99]),
             partner: host(&partners.from, family, partners)?,
             messenger: host(&messenger.from, family, messenger)?,
             client: family.pick(
                 [203, 0, 113, 250],
                 [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x250],
             ),
-            front_end: family.pick([192, 0, 2, 200], [0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x200]),
+            front_end: family.pick([192, 0, 2, 140], [0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x140]),
         };
         for (player, address) in [("client", cast.client), ("other edge", cast.other_edge)] {
             ensure!(
@@ -142,7 +142,7 @@ fn inbound<'a>(policy: &'a Policy, role: &'a str, protocol: u8, port: u16) -> Re
     Ok(rule)
 }
 
-/// The first host of a rule's side.
+/// A host of a rule's side: the twentieth, or the last of a small network.
 fn host(side: &Endpoint, family: Family, rule: &Rule) -> Result<IpAddr> {
     let network = side
         .networks
@@ -150,7 +150,7 @@ fn host(side: &Endpoint, family: Family, rule: &Rule) -> Result<IpAddr> {
         .flatten()
         .find(|network| family.holds(network));
     network
-        .and_then(|network| network.hosts().next())
+        .and_then(|network| network.hosts().take(20).last())
         .with_context(|| format!("rule {} names no {family:?} address there", rule.id))
 }
 

@@ -24,6 +24,7 @@ pub mod mounts;
 pub mod namespace;
 pub mod packet;
 pub mod product;
+pub mod sample;
 pub mod wire;
 
 use mounts::Mounts;

@@ -5,6 +5,7 @@
 //! thread has left: there is nothing that a panic or a `kill -9` could leave
 //! behind.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use serde::Deserialize;
 
 use super::mounts::Mounts;
 
@@ -46,6 +48,16 @@ impl Namespace {
         };
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// Takes hold of a namespace that somebody else made, by a path such as
+    /// `/proc/PID/fd/N`.
+    pub fn open(path: &str, name: &'static str) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("open the namespace {path}"))?;
+        Ok(Self {
+            name,
+            net: Arc::new(file.into()),
+        })
     }
 
     /// What messages call it.
@@ -123,6 +135,22 @@ impl Namespace {
         Ok(())
     }
 
+    /// The devices of the namespace, each with the kernel's id of the XDP program
+    /// on it, if there is one.
+    pub fn devices(&self) -> Result<BTreeMap<String, Option<u32>>> {
+        let output = self
+            .command("ip")
+            .args(["-json", "link", "show"])
+            .output()?;
+        let links: Vec<Link> = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("read the devices of {}", self.name))?;
+        let program = |link: &Link| Some(link.xdp.as_ref()?.prog.as_ref()?.id);
+        Ok(links
+            .into_iter()
+            .map(|link| (link.ifname.clone(), program(&link)))
+            .collect())
+    }
+
     /// Sets a network sysctl of the namespace: `sysctl("ipv4/conf/all/rp_filter", "0")`.
     pub fn sysctl(&self, name: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/net/{name}");
@@ -130,6 +158,23 @@ impl Namespace {
             std::fs::write(&path, value).with_context(|| format!("write {value} to {path}"))
         })
     }
+}
+
+/// What is of use in `ip -json link show`.
+#[derive(Deserialize)]
+struct Link {
+    ifname: String,
+    xdp: Option<LinkXdp>,
+}
+
+#[derive(Deserialize)]
+struct LinkXdp {
+    prog: Option<LinkProgram>,
+}
+
+#[derive(Deserialize)]
+struct LinkProgram {
+    id: u32,
 }
 
 /// Runs `work` on a thread of its own, so that what it does to its namespaces
