@@ -14,7 +14,7 @@ use crate::lab::wire::Wire;
 
 /// A flow, and what is expected of it.
 #[derive(Debug, Clone)]
-pub struct Case {
+pub(super) struct Case {
     /// What it shows, in a few words.
     pub title: String,
     /// The side on which it arrives.
@@ -29,7 +29,7 @@ pub struct Case {
 
 /// A side of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     /// The role `external`.
     External,
     /// The role `internal`.
@@ -38,7 +38,7 @@ pub enum Side {
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub enum Probe {
+pub(super) enum Probe {
     /// A conversation over the kernel's own sockets.
     Call(Call),
     /// A crafted datagram. A UDP socket listens for it.
@@ -60,7 +60,7 @@ pub enum Probe {
         /// The VLAN ids, outermost first.
         vlans: Vec<u16>,
     },
-    /// A TCP segment that no TCP would send, or take; heard likewise.
+    /// A TCP segment that no TCP would send, or answer on the wire; heard likewise.
     Segment {
         /// The source.
         from: SocketAddr,
@@ -73,7 +73,7 @@ pub enum Probe {
 
 impl Side {
     /// The role's name.
-    pub fn role(self) -> &'static str {
+    pub(super) fn role(self) -> &'static str {
         match self {
             Self::External => "external",
             Self::Internal => "internal",
@@ -90,7 +90,7 @@ impl Side {
 
 impl Case {
     /// The case in one line: title, protocol and addresses.
-    pub fn flow(&self) -> String {
+    pub(super) fn flow(&self) -> String {
         let (protocol, from, to) = match &self.probe {
             Probe::Call(call) => (call.transport.as_str(), call.from, call.to),
             Probe::Datagram { from, to, .. } | Probe::Tagged { from, to, .. } => {
@@ -102,7 +102,7 @@ impl Case {
     }
 
     /// Sends the flow, and says what the receiving socket got.
-    pub fn observe(&self, lab: &Lab, token: &[u8], patience: Duration) -> Result<Outcome> {
+    pub(super) fn observe(&self, lab: &Lab, token: &[u8], patience: Duration) -> Result<Outcome> {
         let wire = self.side.wire(lab);
         match &self.probe {
             Probe::Call(call) => call.hold(wire, token, patience),

@@ -10,14 +10,15 @@ use crate::lab::conversation::{Call, Outcome, Transport};
 use crate::lab::frame::Defect;
 
 /// A VLAN that the policy must not know.
-pub const STRANGE_VLAN: u16 = 42;
+pub(super) const STRANGE_VLAN: u16 = 42;
 /// Where crafted frames come from.
 const SOURCE_PORT: u16 = 40_000;
+const SYN: u8 = 0x02;
 const SYN_FIN: u8 = 0x03;
 const DEFAULT: &str = "drop:default";
 
 /// All cases of one address family.
-pub fn cases(cast: &Cast, rows: &Rows, family: Family) -> Vec<Case> {
+pub(super) fn cases(cast: &Cast, rows: &Rows, family: Family) -> Vec<Case> {
     let mut cases = documented(cast, rows);
     cases.extend(refused_by_rules(cast));
     cases.extend(refused_frames(cast, rows, family));
@@ -171,10 +172,10 @@ fn refused_frames(cast: &Cast, rows: &Rows, family: Family) -> Vec<Case> {
         ),
         refused(
             "our address as source",
-            Probe::Datagram {
-                from: SocketAddr::new(cast.access_edge, SOURCE_PORT),
-                to: SocketAddr::new(cast.other_edge, 3478),
-                defect: Defect::None,
+            Probe::Segment {
+                from: SocketAddr::new(cast.internal_edge, SOURCE_PORT),
+                to: SocketAddr::new(cast.access_edge, 443),
+                flags: SYN,
             },
             "drop:martian",
         ),

@@ -9,13 +9,13 @@ use edge_filter::policy::{Direction, Endpoint, Policy, Rule};
 use ipnet::IpNet;
 
 /// IP protocol numbers.
-pub const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 /// The same for UDP.
-pub const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 
 /// The players of one address family.
 #[derive(Debug, Clone)]
-pub struct Cast {
+pub(super) struct Cast {
     /// The Access Edge.
     pub access_edge: IpAddr,
     /// The edge's internal address.
@@ -34,7 +34,7 @@ pub struct Cast {
 
 /// The counters of the documented inbound rows.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub(super) struct Rows {
     /// Public IM partners to the Access Edge, TCP 5061.
     pub s2: String,
     /// Clients to the Access Edge, TCP 443.
@@ -49,7 +49,7 @@ pub struct Rows {
 
 /// Which address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     /// IPv4.
     V4,
     /// IPv6.
@@ -75,7 +75,7 @@ impl Family {
 
 impl Cast {
     /// Casts the players of `family`.
-    pub fn new(policy: &Policy, family: Family) -> Result<Self> {
+    pub(super) fn new(policy: &Policy, family: Family) -> Result<Self> {
         let (partners, messenger, xmpp) = (
             inbound(policy, "external", TCP, 5061)?,
             inbound(policy, "external", UDP, 3478)?,
@@ -89,8 +89,8 @@ impl Cast {
             partner: host(&partners.from, family, partners)?,
             messenger: host(&messenger.from, family, messenger)?,
             client: family.pick(
-                [203, 0, 113, 250],
-                [0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x250],
+                [198, 51, 100, 200],
+                [0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 0x200],
             ),
             front_end: family.pick([192, 0, 2, 140], [0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x140]),
         };
@@ -106,7 +106,7 @@ impl Cast {
 
 impl Rows {
     /// Finds the rows' rules.
-    pub fn new(policy: &Policy) -> Result<Self> {
+    pub(super) fn new(policy: &Policy) -> Result<Self> {
         let id = |role, protocol, port| -> Result<String> {
             Ok(inbound(policy, role, protocol, port)?.id.clone())
         };
@@ -121,23 +121,23 @@ impl Rows {
 }
 
 /// The only inbound rule of a role that opens this port.
-fn inbound<'a>(policy: &'a Policy, role: &'a str, protocol: u8, port: u16) -> Result<&'a Rule> {
+fn inbound<'a>(policy: &'a Policy, side: &'a str, protocol: u8, port: u16) -> Result<&'a Rule> {
     let opens = |rule: &&Rule| {
         rule.transports.iter().any(|transport| {
             transport.protocol == protocol
                 && transport.ports.iter().any(|range| range.contains(&port))
         })
     };
-    let mut rules = policy.rules_of(role, Direction::Inbound).filter(opens);
-    let rule = rules.next().with_context(|| {
+    let mut found = policy.rules_of(side, Direction::Inbound).filter(opens);
+    let rule = found.next().with_context(|| {
         format!(
-            "{}: no inbound rule of {role} opens protocol {protocol} port {port}",
+            "{}: no inbound rule of {side} opens protocol {protocol} port {port}",
             policy.name
         )
     })?;
     ensure!(
-        rules.next().is_none(),
-        "two inbound rules of {role} open port {port}"
+        found.next().is_none(),
+        "two inbound rules of {side} open port {port}"
     );
     Ok(rule)
 }

@@ -105,7 +105,7 @@ fn check_ground(policy: &Policy, casts: [&Cast; 2]) -> Result<()> {
         let protected = external
             .protects
             .iter()
-            .any(|net| net.contains(&cast.access_edge));
+            .any(|net| net.contains(&cast.internal_edge));
         ensure!(
             protected,
             "the policy's external role does not protect {}",

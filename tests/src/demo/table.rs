@@ -9,7 +9,7 @@ use crate::lab::meter::Reading;
 
 /// One line of the table.
 #[derive(Debug)]
-pub struct Line {
+pub(super) struct Line {
     flow: String,
     expected: Outcome,
     observed: Outcome,
@@ -19,7 +19,7 @@ pub struct Line {
 
 impl Line {
     /// Holds what a case expects against what was seen.
-    pub fn new(case: &Case, observed: Outcome, reading: Reading) -> Self {
+    pub(super) fn new(case: &Case, observed: Outcome, reading: Reading) -> Self {
         let counted_right = reading.is_all(case.side.role(), &case.counter);
         let mut moved: Vec<String> = reading
             .counted
@@ -50,16 +50,16 @@ impl Line {
     }
 
     /// Whether socket and counter both say what was expected.
-    pub fn agrees(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         self.expected == self.observed && self.counted_right
     }
 }
 
 /// The whole table.
-pub fn render(lines: &[Line]) -> Table {
+pub(super) fn render(lines: &[Line]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
-    table.set_header(["", "flow", "expected", "observed", "counter, packets"]);
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["", "flow", "expected", "observed", "counter"]);
     for line in lines {
         table.add_row([
             Cell::new(if line.agrees() { "✓" } else { "✗" }),

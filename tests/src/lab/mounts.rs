@@ -84,7 +84,8 @@ impl Mounts {
         Ok(self.inside(name))
     }
 
-    /// What is pinned: every entry of the bpffs and below, as paths below it.
+    /// What is pinned: every entry of the bpffs and below, as paths below it,
+    /// without the two that the kernel itself puts into a bpffs.
     pub fn pins(&self) -> Result<Vec<PathBuf>> {
         let root = self.outside("bpffs");
         let mut found = Vec::new();
@@ -95,7 +96,9 @@ impl Mounts {
                 if entry.file_type()?.is_dir() {
                     open.push(entry.path());
                 }
-                found.push(entry.path().strip_prefix(&root)?.to_owned());
+                if entry.file_name() != "maps.debug" && entry.file_name() != "progs.debug" {
+                    found.push(entry.path().strip_prefix(&root)?.to_owned());
+                }
             }
         }
         found.sort();
