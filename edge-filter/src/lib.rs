@@ -5,4 +5,6 @@
 //! (one table image per hook), [`kernel`] (load, attach, count). [`cli`]
 //! holds one file per command.
 
+pub mod compile;
+pub mod kernel;
 pub mod policy;

@@ -1,4 +1,7 @@
-//! The lab of network namespaces, and the demonstration that runs in it.
+//! What edge-filter's end-to-end tests are made of: those that judge frames, and
+//! the frames that they are asked about; the lab of network namespaces, and the
+//! demonstration that runs in it.
 
 pub mod demo;
+pub mod judge;
 pub mod lab;

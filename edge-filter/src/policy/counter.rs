@@ -13,6 +13,9 @@ pub enum CounterId {
     Essential(EssentialCounter),
     /// `allow:default`: no rule matched, and the default is to allow.
     AllowDefault,
+    /// `allow:untracked`: the hook only tracks, and no rule or essential
+    /// admitted the packet.
+    AllowUntracked,
     /// `audit:ID`: the drop rule `ID` would have dropped the packet.
     AuditRule(String),
     /// `audit:REASON`: the packet would have been dropped for this reason.
@@ -28,7 +31,8 @@ pub enum CounterKind {
     Rule,
     /// An essential's.
     Essential,
-    /// The default action's, when it is to allow.
+    /// The default action's, when it is to allow; or the packets that a hook
+    /// which only tracks lets by.
     Default,
     /// A would-be drop's.
     Audit,
@@ -159,7 +163,7 @@ impl CounterId {
         match self {
             Self::Rule(_) => CounterKind::Rule,
             Self::Essential(_) => CounterKind::Essential,
-            Self::AllowDefault => CounterKind::Default,
+            Self::AllowDefault | Self::AllowUntracked => CounterKind::Default,
             Self::AuditRule(_) | Self::AuditDrop(_) => CounterKind::Audit,
             Self::Drop(_) => CounterKind::Drop,
         }
@@ -183,6 +187,7 @@ impl fmt::Display for CounterId {
             Self::Rule(id) => f.write_str(id),
             Self::Essential(essential) => f.write_str(essential.as_str()),
             Self::AllowDefault => f.write_str("allow:default"),
+            Self::AllowUntracked => f.write_str("allow:untracked"),
             Self::AuditRule(id) => write!(f, "audit:{id}"),
             Self::AuditDrop(reason) => write!(f, "audit:{}", reason.as_str()),
             Self::Drop(reason) => write!(f, "drop:{}", reason.as_str()),

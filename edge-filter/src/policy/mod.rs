@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 pub mod counter;
 pub mod interface;
+pub mod model;
 pub mod rule;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
@@ -46,7 +47,9 @@ impl Policy {
     /// The role named `name`.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<&Interface> {
-        self.interfaces.iter().find(|interface| interface.name == name)
+        self.interfaces
+            .iter()
+            .find(|interface| interface.name == name)
     }
 
     /// The rules of one hook, in the order in which they are asked.

@@ -1,0 +1,163 @@
+//! From a packet without faults to its counter: addresses that cannot be
+//! (`docs/verdicts.md` §8), essentials (§9), rules and the default (§10).
+
+use crate::classify::{self, Match};
+use crate::config::{Constant, essential};
+use crate::counter::Counter;
+use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
+use crate::tables::{Entry, Tables};
+
+const ECHO_REPLY: u32 = 0;
+const ECHO_REQUEST: u32 = 8;
+const MLD_QUERY: u32 = 130;
+const MLD_REPORT: u32 = 131;
+const MLD_DONE: u32 = 132;
+const ROUTER_SOLICITATION: u32 = 133;
+const ROUTER_ADVERTISEMENT: u32 = 134;
+const NEIGHBOUR_SOLICITATION: u32 = 135;
+const REDIRECT: u32 = 137;
+const MLD2_REPORT: u32 = 143;
+const ECHO_REQUEST_V6: u32 = 128;
+const ECHO_REPLY_V6: u32 = 129;
+
+/// Decides what becomes of `packet`.
+#[inline(always)]
+pub fn decide<T: Tables>(packet: &Packet, tables: &T) -> Counter {
+    let Some(source) = classify::source(&packet.key, tables) else {
+        return Counter::INTERNAL;
+    };
+    if is_martian(packet) || source.has(Entry::PROTECTED) {
+        return Counter::MARTIAN;
+    }
+    if let Some(counter) = essential(packet, source, tables) {
+        return counter;
+    }
+    match classify::classify(&packet.key, source, tables) {
+        Match::Rule(rule) => Counter::rule(rule),
+        Match::None => Counter::by_default(tables),
+        Match::Internal => Counter::INTERNAL,
+    }
+}
+
+#[inline(always)]
+fn is_martian(packet: &Packet) -> bool {
+    let Key {
+        source,
+        destination,
+        ..
+    } = packet.key;
+    if source == destination {
+        return true;
+    }
+    match packet.key.family {
+        Family::V4 => {
+            let number = (source.high >> 32) as u32;
+            number >> 24 == 127
+                || number >> 28 == 0xe
+                || number == u32::MAX
+                || (number == 0 && !is_dhcp_discovery(&packet.key))
+        }
+        Family::V6 => {
+            source.high >> 56 == 0xff
+                || (source.high == 0
+                    && (source.low == 1 || (source.low == 0 && !is_from_nobody(packet))))
+        }
+    }
+}
+
+/// A client without an address looks for a DHCP server (RFC 2131).
+#[inline(always)]
+fn is_dhcp_discovery(key: &Key) -> bool {
+    key.protocol == protocol::UDP && key.source_port == 68 && key.destination_port == 67
+}
+
+/// Duplicate address detection (RFC 4862), or an MLD report of a host without
+/// a link-local address (RFC 3590).
+#[inline(always)]
+fn is_from_nobody(packet: &Packet) -> bool {
+    matches!(
+        packet.icmp >> 8,
+        NEIGHBOUR_SOLICITATION | MLD_REPORT | MLD_DONE | MLD2_REPORT
+    )
+}
+
+#[inline(always)]
+fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Counter> {
+    let allowed = |bit: u32| tables.constant(Constant::Essentials) & bit != 0;
+    let outbound = tables.constant(Constant::Outbound) != 0;
+    if packet.icmp != NO_ICMP {
+        let kind = packet.icmp >> 8;
+        if packet.key.family == Family::V6 {
+            if let Some(counter) = neighbour(packet, source, allowed(essential::ND)) {
+                return Some(counter);
+            }
+            if matches!(kind, MLD_QUERY | MLD_REPORT | MLD_DONE | MLD2_REPORT)
+                && packet.hop_limit == 1
+                && allowed(essential::MLD)
+            {
+                return Some(Counter::MLD);
+            }
+        }
+        if allowed(essential::ICMP_ERRORS) && packet.mirrors {
+            match mirrors_allowed(&packet.mirror, tables) {
+                Some(true) => return Some(Counter::ICMP_ERROR),
+                Some(false) => {}
+                None => return Some(Counter::INTERNAL),
+            }
+        }
+        if allowed(essential::PING) {
+            let echo = match (packet.key.family, outbound) {
+                (Family::V4, false) => ECHO_REQUEST,
+                (Family::V4, true) => ECHO_REPLY,
+                (Family::V6, false) => ECHO_REQUEST_V6,
+                (Family::V6, true) => ECHO_REPLY_V6,
+            };
+            if kind == echo {
+                return Some(Counter::PING);
+            }
+        }
+    } else if allowed(essential::DHCP_CLIENT) && packet.key.protocol == protocol::UDP {
+        let (server, client) = match packet.key.family {
+            Family::V4 => (67, 68),
+            Family::V6 => (547, 546),
+        };
+        let (from, to) = if outbound {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        if packet.key.source_port == from && packet.key.destination_port == to {
+            return Some(Counter::DHCP_CLIENT);
+        }
+    }
+    None
+}
+
+/// Neighbour discovery (RFC 4861): `None` if it is none, or if the rules decide.
+#[inline(always)]
+fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
+    let kind = packet.icmp >> 8;
+    if !matches!(kind, ROUTER_SOLICITATION..=REDIRECT) {
+        return None;
+    }
+    let says_router = matches!(kind, ROUTER_ADVERTISEMENT | REDIRECT);
+    if packet.hop_limit != 255
+        || packet.icmp & 0xff != 0
+        || (says_router && !source.has(Entry::ROUTER))
+    {
+        return Some(Counter::ESSENTIALS);
+    }
+    allowed.then_some(Counter::ND)
+}
+
+/// Whether the first rule that matches `mirror` allows it. `None` if a loop ran
+/// out.
+#[inline(never)]
+fn mirrors_allowed<T: Tables>(mirror: &Key, tables: &T) -> Option<bool> {
+    let source = classify::source(mirror, tables)?;
+    match classify::classify(mirror, source, tables) {
+        Match::Rule(rule) => Some(tables.bit(tables.constant(Constant::Allowing), rule)),
+        Match::None => Some(false),
+        Match::Internal => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! The read-only tables of one generation at one hook, and where they come from.
+//!
+//! There are three, each an array of equal rows, so that filling them takes one
+//! system call a row: *rows* of 256 entries (address tries and port tables),
+//! *paths* (runs of address bits with only one way on), and *chunks* of eight
+//! words (bit vectors and sets).
+
+use crate::config::Constant;
+
+/// A row: 256 entries of a trie node, or of a port table.
+pub type Row = [u32; 256];
+
+/// A chunk: eight 64-bit words of a bit vector or of a set.
+pub type Chunk = [u64; 8];
+
+/// Where tables come from: BPF arrays, or the compiler's own image.
+pub trait Tables {
+    /// A constant of this generation.
+    fn constant(&self, constant: Constant) -> u32;
+    /// Entry `slot` (below 256) of row `row`; `None` past the table's end.
+    fn entry(&self, row: u32, slot: u32) -> Option<u32>;
+    /// Path `index`; `None` past the table's end.
+    fn path(&self, index: u32) -> Option<&Path>;
+    /// Word `slot` (below 8) of chunk `chunk`; `None` past the table's end.
+    fn word(&self, chunk: u32, slot: u32) -> Option<u64>;
+
+    /// Whether `member` belongs to the set that begins at chunk `set`.
+    #[inline(always)]
+    fn bit(&self, set: u32, member: u32) -> bool {
+        let word = self
+            .word(set + (member >> 9), (member >> 6) & 7)
+            .unwrap_or(0);
+        (word >> (member & 63)) & 1 != 0
+    }
+}
+
+/// An entry of an address trie: a leaf, or the way on.
+///
+/// The two high bits are the kind, and the low 24 the index of a row or path; in
+/// a way on, four bits between them say which byte of the address is looked at.
+/// In a leaf the low 24 bits are the address's class, and flags stand above it.
+///
+/// The position travels with the entry, not in a variable of the walk, because
+/// the verifier would follow every value of such a variable apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Entry(pub u32);
+
+/// A run of address bits with only one way on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Path {
+    /// The bits that the address must have, first half.
+    pub high: u64,
+    /// The same, second half.
+    pub low: u64,
+    /// Which bits of the first half are compared.
+    pub high_mask: u64,
+    /// Which bits of the second half are compared.
+    pub low_mask: u64,
+    /// Where the lookup goes on if all of them agree.
+    pub then: u32,
+    /// The leaf at which it ends if they do not.
+    pub otherwise: u32,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The address's class, with flags.
+    Leaf,
+    /// A row, indexed by one byte of the address.
+    Branch,
+    /// 256 rows, indexed by the first two bytes of the address.
+    Wide,
+    /// A [`Path`].
+    Path,
+}
+
+impl Entry {
+    /// The bits that hold an index or a class.
+    const INDEX: u32 = (1 << 24) - 1;
+    /// How far the position is shifted.
+    const POSITION: u32 = 26;
+    /// In a source leaf: the address belongs to the role's `protects`.
+    pub const PROTECTED: u32 = 1 << 24;
+    /// In a source leaf: router advertisements are taken from the address.
+    pub const ROUTER: u32 = 1 << 25;
+
+    /// The most classes that leaves can tell apart, and the most rows and paths.
+    pub const INDICES: u32 = Self::INDEX + 1;
+
+    /// A leaf of class `class`, with `flags`.
+    #[must_use]
+    pub const fn leaf(class: u32, flags: u32) -> Self {
+        Self(class | flags)
+    }
+
+    /// The way on, by the row or path `index`, for the byte at `position`.
+    #[must_use]
+    pub const fn way(kind: Kind, position: u32, index: u32) -> Self {
+        Self(((kind as u32) << 30) | (position << Self::POSITION) | index)
+    }
+
+    /// What the entry is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self.0 >> 30 {
+            0 => Kind::Leaf,
+            1 => Kind::Branch,
+            2 => Kind::Wide,
+            _ => Kind::Path,
+        }
+    }
+
+    /// The row or path of a way on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0 & Self::INDEX
+    }
+
+    /// The byte of the address that a way on looks at.
+    #[inline(always)]
+    #[must_use]
+    pub const fn position(self) -> u32 {
+        (self.0 >> Self::POSITION) & 0xf
+    }
+
+    /// The class of a leaf.
+    #[inline(always)]
+    #[must_use]
+    pub const fn class(self) -> u32 {
+        self.0 & Self::INDEX
+    }
+
+    /// Whether a leaf bears `flag`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+}

@@ -1,0 +1,237 @@
+//! From a policy to the tables of one hook. Pure: nothing is read, nothing is
+//! called.
+//!
+//! Every field of a packet becomes a *class*, and every class has a vector with
+//! one bit a rule ([`classes`]). [`prefixes`] and [`trie`] do it for addresses,
+//! [`ports`] for protocols and ports, [`sets`] lays out what is asked by number.
+//! The result, a [`TableImage`], is what the kernel is filled from, and at the
+//! same time a source of tables for the data path on the host.
+
+mod classes;
+mod counters;
+mod ports;
+mod prefixes;
+mod rule_set;
+mod sets;
+mod trie;
+
+use edge_filter_ebpf::classify::MAX_WORDS;
+use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
+use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
+
+pub use counters::{CounterSlot, counter_slots};
+
+use crate::policy::{Action, Direction, Interface, Mode, Policy, Rule};
+use classes::Classes;
+use prefixes::{Family, Side};
+use trie::Trie;
+
+/// The most rules that one hook can have.
+pub const MAX_RULES: usize = MAX_WORDS as usize * 64;
+
+/// The tables of one hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableImage {
+    /// The constants.
+    pub config: Config,
+    /// Trie nodes and port tables.
+    pub rows: Vec<Row>,
+    /// Compressed paths of the tries.
+    pub paths: Vec<Path>,
+    /// Bit vectors and sets.
+    pub chunks: Vec<Chunk>,
+    /// What each counter means, by its index.
+    pub counters: Vec<CounterSlot>,
+}
+
+/// Why a hook cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// There are more rules than bits.
+    #[error(
+        "{interface} {direction}: {rules} rules, and a hook holds at most {MAX_RULES}; \
+         split the policy over several roles"
+    )]
+    TooManyRules {
+        /// The role.
+        interface: String,
+        /// The side.
+        direction: Direction,
+        /// How many rules it has.
+        rules: usize,
+    },
+    /// There are more classes than a leaf can name.
+    #[error(
+        "{interface} {direction}: the rules tell {classes} sets of addresses or ports apart, \
+         and a hook holds at most {}; merge neighbouring networks or port ranges",
+        edge_filter_ebpf::tables::Entry::INDICES
+    )]
+    TooManyClasses {
+        /// The role.
+        interface: String,
+        /// The side.
+        direction: Direction,
+        /// How many classes they make.
+        classes: usize,
+    },
+}
+
+/// Compiles the hook of `interface` and `direction`.
+///
+/// # Errors
+/// [`CompileError`] if the rules do not fit; nothing is ever left out.
+pub fn compile(
+    policy: &Policy,
+    interface: &Interface,
+    direction: Direction,
+) -> Result<TableImage, CompileError> {
+    let rules: Vec<&Rule> = policy.rules_of(&interface.name, direction).collect();
+    if rules.len() > MAX_RULES {
+        return Err(CompileError::TooManyRules {
+            interface: interface.name.clone(),
+            direction,
+            rules: rules.len(),
+        });
+    }
+
+    let mut classes = Classes::new(rules.len());
+    let mut trie = Trie::default();
+    let mut config = Config::EMPTY;
+    for (constant, side, family) in [
+        (Constant::SourceV4, Side::Source, Family::V4),
+        (Constant::DestinationV4, Side::Destination, Family::V4),
+        (Constant::SourceV6, Side::Source, Family::V6),
+        (Constant::DestinationV6, Side::Destination, Family::V6),
+    ] {
+        let marks = prefixes::marks(policy, interface, direction, side);
+        let leaves = prefixes::leaves(&rules, &marks, side, family, &mut classes);
+        config.set(constant, trie.insert(&leaves).0);
+    }
+    let Trie { mut rows, paths } = trie;
+    if !rules.is_empty() {
+        config.set(Constant::Transports, index(rows.len()));
+        rows.extend(ports::transports(&rules, &mut classes));
+    }
+    config.set(Constant::SourcePorts, NONE);
+    if let Some(source_ports) = ports::source_ports(&rules, &mut classes) {
+        config.set(Constant::SourcePorts, index(rows.len()));
+        rows.extend(source_ports);
+    }
+    if classes.len() > edge_filter_ebpf::tables::Entry::INDICES as usize {
+        return Err(CompileError::TooManyClasses {
+            interface: interface.name.clone(),
+            direction,
+            classes: classes.len(),
+        });
+    }
+
+    config.set(Constant::Words, classes.words());
+    let mut chunks = classes.chunks();
+    let mut place = |members: Option<Vec<u32>>, capacity: u32| match members {
+        Some(members) => {
+            let first = index(chunks.len());
+            chunks.extend(sets::chunks(&members, capacity));
+            first
+        }
+        None => NONE,
+    };
+    let numbers = |wanted: fn(&Rule) -> bool| {
+        let passing = rules.iter().zip(0..).filter(|(rule, _)| wanted(rule));
+        Some(passing.map(|(_, number)| number).collect())
+    };
+    let rule_count = index(rules.len());
+    config.set(
+        Constant::Passing,
+        place(
+            numbers(|rule| rule.action == Action::Allow || rule.audit),
+            rule_count,
+        ),
+    );
+    config.set(
+        Constant::Allowing,
+        place(numbers(|rule| rule.action == Action::Allow), rule_count),
+    );
+    let vlans = interface
+        .vlans
+        .as_ref()
+        .map(|vlans| vlans.iter().map(|&id| id.into()).collect());
+    config.set(Constant::Vlans, place(vlans, 4096));
+    let ethertypes = (!policy.ethertypes.is_empty()).then(|| {
+        policy
+            .ethertypes
+            .iter()
+            .map(|&number| number.into())
+            .collect()
+    });
+    config.set(Constant::Ethertypes, place(ethertypes, 65_536));
+
+    config.set(Constant::Audit, (policy.mode == Mode::Audit).into());
+    config.set(
+        Constant::DefaultAllow,
+        (policy.default_action == Action::Allow).into(),
+    );
+    config.set(
+        Constant::Outbound,
+        (direction == Direction::Outbound).into(),
+    );
+    config.set(Constant::Essentials, essentials(policy));
+
+    Ok(TableImage {
+        config,
+        rows,
+        paths,
+        chunks,
+        counters: counter_slots(policy, &rules),
+    })
+}
+
+impl TableImage {
+    /// The memory that the tables take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.rows) + size_of_val(&*self.paths) + size_of_val(&*self.chunks)
+    }
+}
+
+impl Tables for TableImage {
+    fn constant(&self, constant: Constant) -> u32 {
+        self.config.get(constant)
+    }
+
+    fn entry(&self, row: u32, slot: u32) -> Option<u32> {
+        self.rows.get(row as usize).map(|row| row[slot as usize])
+    }
+
+    fn path(&self, index: u32) -> Option<&Path> {
+        self.paths.get(index as usize)
+    }
+
+    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
+        self.chunks
+            .get(chunk as usize)
+            .map(|chunk| chunk[slot as usize])
+    }
+}
+
+/// The essentials that are allowed, as bits.
+fn essentials(policy: &Policy) -> u32 {
+    let essentials = &policy.essentials;
+    [
+        (essentials.arp, essential::ARP),
+        (essentials.nd, essential::ND),
+        (essentials.mld, essential::MLD),
+        (essentials.icmp_errors, essential::ICMP_ERRORS),
+        (essentials.link_control, essential::LINK_CONTROL),
+        (essentials.ping, essential::PING),
+        (essentials.dhcp_client, essential::DHCP_CLIENT),
+    ]
+    .into_iter()
+    .filter(|(action, _)| *action == Action::Allow)
+    .fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// A table index. Tables are far smaller than 2³² rows: 65,536 rules make at
+/// most some millions.
+fn index(length: usize) -> u32 {
+    u32::try_from(length).expect("tables have fewer than 2^32 rows")
+}

@@ -1,0 +1,139 @@
+//! Protocols and ports: which rules does each of them satisfy?
+
+use std::collections::BTreeMap;
+
+use edge_filter_ebpf::classify::PORT_ROWS;
+use edge_filter_ebpf::packet::protocol::{SCTP, TCP, UDP, has_ports};
+use edge_filter_ebpf::tables::Row;
+
+use super::classes::Classes;
+use super::rule_set::RuleSet;
+use crate::policy::{Ports, Rule};
+
+/// The rows of protocols and destination ports, in the order that
+/// `Constant::Transports` documents.
+pub(super) fn transports(rules: &[&Rule], classes: &mut Classes) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for protocol in [TCP, UDP, SCTP] {
+        let spans: Vec<Spans> = rules
+            .iter()
+            .map(|rule| destination_spans(rule, protocol))
+            .collect();
+        rows.extend(table(&spans, rules.len(), classes));
+    }
+    let mut protocols: Row = [0; 256];
+    for (protocol, class) in (0..=u8::MAX).zip(&mut protocols) {
+        let mut satisfied = RuleSet::empty(rules.len());
+        for (number, rule) in rules.iter().enumerate() {
+            if !has_ports(protocol) && matches_without_ports(rule, protocol) {
+                satisfied.insert(number);
+            }
+        }
+        *class = classes.number(satisfied);
+    }
+    rows.push(protocols);
+    rows
+}
+
+/// The rows of source ports, if any rule names them.
+pub(super) fn source_ports(rules: &[&Rule], classes: &mut Classes) -> Option<Vec<Row>> {
+    if rules.iter().all(|rule| rule.from.ports.is_empty()) {
+        return None;
+    }
+    let spans: Vec<Spans> = rules.iter().map(|rule| spans(&rule.from.ports)).collect();
+    Some(table(&spans, rules.len(), classes))
+}
+
+/// Ranges of ports, ends included, that neither overlap nor touch.
+type Spans = Vec<(u16, u16)>;
+
+const ALL_PORTS: (u16, u16) = (0, u16::MAX);
+
+/// The destination ports at which `rule` may match `protocol`, which has ports.
+fn destination_spans(rule: &Rule, protocol: u8) -> Spans {
+    if rule.transports.is_empty() {
+        return vec![ALL_PORTS];
+    }
+    let mut wanted = rule
+        .transports
+        .iter()
+        .filter(|transport| transport.protocol == protocol);
+    if wanted.clone().any(|transport| transport.ports.is_empty()) {
+        return vec![ALL_PORTS];
+    }
+    if wanted.clone().next().is_none() {
+        return Vec::new();
+    }
+    let ports: Ports = wanted
+        .by_ref()
+        .flat_map(|transport| transport.ports.clone())
+        .collect();
+    spans(&ports)
+}
+
+/// `ports`, merged; every port if there are none.
+fn spans(ports: &Ports) -> Spans {
+    if ports.is_empty() {
+        return vec![ALL_PORTS];
+    }
+    let mut sorted: Spans = ports
+        .iter()
+        .map(|range| (*range.start(), *range.end()))
+        .collect();
+    sorted.sort_unstable();
+    let mut merged: Spans = Vec::new();
+    for (begin, end) in sorted {
+        match merged.last_mut() {
+            Some((_, last)) if begin <= last.saturating_add(1) => *last = end.max(*last),
+            _ => merged.push((begin, end)),
+        }
+    }
+    merged
+}
+
+/// Whether `rule` may match a packet of `protocol`, which has no ports.
+fn matches_without_ports(rule: &Rule, protocol: u8) -> bool {
+    rule.from.ports.is_empty()
+        && (rule.transports.is_empty()
+            || rule
+                .transports
+                .iter()
+                .any(|transport| transport.protocol == protocol && transport.ports.is_empty()))
+}
+
+/// The class of every port, 256 to a row; `spans` holds the ports of each rule.
+fn table(spans: &[Spans], rules: usize, classes: &mut Classes) -> Vec<Row> {
+    // Which rules begin, and which end, at each port where that changes.
+    let mut edges: BTreeMap<u32, Vec<(usize, bool)>> = BTreeMap::from([(0, Vec::new())]);
+    for (rule, spans) in spans.iter().enumerate() {
+        for &(begin, end) in spans {
+            edges.entry(begin.into()).or_default().push((rule, true));
+            edges
+                .entry(u32::from(end) + 1)
+                .or_default()
+                .push((rule, false));
+        }
+    }
+    let mut satisfied = RuleSet::empty(rules);
+    let mut table = vec![0; 65_536];
+    for (port, changes) in edges {
+        for (rule, begins) in changes {
+            if begins {
+                satisfied.insert(rule);
+            } else {
+                satisfied.remove(rule);
+            }
+        }
+        if let Some(rest) = table.get_mut(port as usize..)
+            && !rest.is_empty()
+        {
+            rest.fill(classes.number(satisfied.clone()));
+        }
+    }
+    let rows: Vec<Row> = table
+        .chunks_exact(256)
+        .map(|row| Row::try_from(row).expect("rows of 256 entries"))
+        .collect();
+    debug_assert_eq!(rows.len(), PORT_ROWS as usize);
+    rows
+}

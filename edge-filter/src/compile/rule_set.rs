@@ -1,0 +1,43 @@
+//! Sets of rules, one bit a rule: rule 0 is the lowest bit of the first word.
+
+/// A set of the rules of one hook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct RuleSet(Vec<u64>);
+
+impl RuleSet {
+    /// The empty set, for a hook of `rules` rules.
+    pub(super) fn empty(rules: usize) -> Self {
+        Self(vec![0; rules.div_ceil(64)])
+    }
+
+    /// The set of all of `rules` rules.
+    pub(super) fn full(rules: usize) -> Self {
+        let mut set = Self::empty(rules);
+        (0..rules).for_each(|rule| set.insert(rule));
+        set
+    }
+
+    pub(super) fn insert(&mut self, rule: usize) {
+        self.0[rule / 64] |= 1 << (rule % 64);
+    }
+
+    pub(super) fn remove(&mut self, rule: usize) {
+        self.0[rule / 64] &= !(1 << (rule % 64));
+    }
+
+    /// The rules of this set that are not in `other`.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .zip(&other.0)
+                .map(|(own, others)| own & !others)
+                .collect(),
+        )
+    }
+
+    /// The words, 64 rules each.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.0
+    }
+}

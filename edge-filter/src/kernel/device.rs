@@ -1,0 +1,136 @@
+//! Network devices, as rtnetlink describes them.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use serde::Serialize;
+
+use super::KernelError;
+
+/// A device of the caller's network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// The XDP program that is attached, if there is one.
+    pub xdp: Option<AttachedXdp>,
+}
+
+/// An XDP program on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttachedXdp {
+    /// The kernel's number of the program.
+    pub program_id: u32,
+    /// Where it runs.
+    pub mode: XdpMode,
+}
+
+/// Where an XDP program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum XdpMode {
+    /// In the driver, before a socket buffer exists.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl XdpMode {
+    /// The word that the command line uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The longest name that a device can have (`IFNAMSIZ` less its NUL).
+const LONGEST_NAME: usize = 15;
+
+/// Finds the device named `name`, which must be an Ethernet device.
+///
+/// # Errors
+/// There is no such device, or it is not Ethernet.
+pub fn find(name: &str) -> Result<Device, KernelError> {
+    let missing = || {
+        KernelError::new(format!("find the device '{name}'"))
+            .because("no such device in this network namespace")
+            .try_this("`ip link` lists the devices; --interface ROLE=DEVICE names another")
+    };
+    if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
+        return Err(missing());
+    }
+    let message = ask(name).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => missing(),
+        _ => KernelError::new(format!("ask the kernel about the device '{name}'")).because(error),
+    })?;
+    if message.header.link_layer_type != LinkLayerType::Ether {
+        return Err(KernelError::new(format!("filter the device '{name}'"))
+            .because(format!(
+                "it is {:?}, not Ethernet",
+                message.header.link_layer_type
+            ))
+            .try_this("name the Ethernet device below it"));
+    }
+    Ok(Device {
+        name: name.to_owned(),
+        index: message.header.index,
+        xdp: message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Xdp(xdp) => attached(xdp),
+                _ => None,
+            }),
+    })
+}
+
+fn attached(xdp: &[LinkXdp]) -> Option<AttachedXdp> {
+    let mode = xdp.iter().find_map(|attribute| match attribute {
+        LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(XdpMode::Generic),
+        LinkXdp::Attached(XdpAttached::None) | LinkXdp::Flags(_) => None,
+        LinkXdp::Attached(_) => Some(XdpMode::Native),
+        _ => None,
+    })?;
+    let program_id = xdp.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) => Some(*id),
+        _ => None,
+    })?;
+    Some(AttachedXdp { program_id, mode })
+}
+
+/// One `RTM_GETLINK`, one answer.
+fn ask(name: &str) -> io::Result<LinkMessage> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    header.sequence_number = 1;
+    let mut request = NetlinkMessage::new(
+        header,
+        NetlinkPayload::from(RouteNetlinkMessage::GetLink(link)),
+    );
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&bytes, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(link),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        other => Err(io::Error::other(format!("unexpected answer {other:?}"))),
+    }
+}

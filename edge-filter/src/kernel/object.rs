@@ -1,0 +1,162 @@
+//! The BPF object: one image of tables becomes one loaded program.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Array, MapData, MapError, PerCpuArray};
+use aya::programs::{Program, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod, include_bytes_aligned};
+use edge_filter_ebpf::config::Constant;
+use edge_filter_ebpf::tables::{Chunk, Path as TablePath, Row};
+
+use super::KernelError;
+use super::counters::RawCount;
+use super::syscall;
+use crate::compile::TableImage;
+
+/// The compiled object (`docs/building.md`).
+static OBJECT: &[u8] =
+    include_bytes_aligned!("../../../edge-filter-ebpf/prebuilt/edge-filter.bpf.o");
+
+/// The program of the inbound hook.
+const INBOUND: &str = "edge_filter_in";
+
+/// The kernel has at least one entry in every array.
+const SMALLEST: usize = 1;
+
+/// A program in the kernel, over the tables of one image, attached nowhere yet.
+#[derive(Debug)]
+pub struct LoadedProgram {
+    ebpf: Ebpf,
+}
+
+/// What the verifier made of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramFacts {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// How many instructions the verifier processed, of a million.
+    pub verified_instructions: u32,
+}
+
+/// Loads the inbound program over `image`. `software_lengths` is true where
+/// super-packets can appear, as in generic mode.
+///
+/// # Errors
+/// The kernel refuses the object, the memory, or the program.
+pub fn load(image: &TableImage, software_lengths: bool) -> Result<LoadedProgram, KernelError> {
+    let loading = || KernelError::new("load the BPF program");
+    let mut config = image.config;
+    config.set(Constant::SoftwareLengths, software_lengths.into());
+    let mut ebpf = EbpfLoader::new()
+        .override_global("CONFIG", &config.0, true)
+        .map_max_entries("ROWS", entries(image.rows.len()))
+        .map_max_entries("PATHS", entries(image.paths.len()))
+        .map_max_entries("CHUNKS", entries(image.chunks.len()))
+        .map_max_entries("COUNTERS", entries(image.counters.len()))
+        .load(OBJECT)
+        .map_err(|error| loading().because(error).try_this(PRIVILEGES))?;
+    // The program is loaded last, so that no packet ever meets empty tables.
+    fill::<Row>(&mut ebpf, "ROWS", &image.rows)?;
+    let paths: Vec<PathValue> = image.paths.iter().copied().map(PathValue).collect();
+    fill::<PathValue>(&mut ebpf, "PATHS", &paths)?;
+    fill::<Chunk>(&mut ebpf, "CHUNKS", &image.chunks)?;
+    program(&mut ebpf)
+        .load()
+        .map_err(|error| loading().because(error).try_this(PRIVILEGES))?;
+    Ok(LoadedProgram { ebpf })
+}
+
+const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
+
+impl LoadedProgram {
+    /// The program, for attaching it and for test runs.
+    pub fn xdp(&mut self) -> &mut Xdp {
+        program(&mut self.ebpf)
+    }
+
+    /// The program's descriptor.
+    ///
+    /// # Panics
+    /// Never: the program is loaded.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        let Some(Program::Xdp(program)) = self.ebpf.program(INBOUND) else {
+            unreachable!("the object holds {INBOUND}");
+        };
+        program.fd().expect("it was loaded").as_fd()
+    }
+
+    /// What the verifier made of it.
+    ///
+    /// # Errors
+    /// The kernel refuses to tell.
+    pub fn facts(&mut self) -> Result<ProgramFacts, KernelError> {
+        let info = self
+            .xdp()
+            .info()
+            .map_err(|error| KernelError::new("ask the kernel about a program").because(error))?;
+        Ok(ProgramFacts {
+            id: info.id(),
+            verified_instructions: info.verified_instruction_count().unwrap_or(0),
+        })
+    }
+
+    /// The program's counters.
+    ///
+    /// # Panics
+    /// Never: the object holds them.
+    #[must_use]
+    pub fn counters(&self) -> PerCpuArray<&MapData, RawCount> {
+        let map = self
+            .ebpf
+            .map("COUNTERS")
+            .expect("the object holds COUNTERS");
+        PerCpuArray::try_from(map).expect("they are a per-CPU array of packets and bytes")
+    }
+
+    /// Pins the counters at `path`.
+    ///
+    /// # Errors
+    /// The BPF file system refuses.
+    pub fn pin_counters(&self, path: &std::path::Path) -> Result<(), KernelError> {
+        let counters = self
+            .ebpf
+            .map("COUNTERS")
+            .expect("the object holds COUNTERS");
+        let aya::maps::Map::PerCpuArray(counters) = counters else {
+            unreachable!("they are a per-CPU array");
+        };
+        syscall::pin(counters.fd().as_fd(), path).map_err(|error| {
+            KernelError::new(format!("pin counters at {}", path.display())).because(error)
+        })
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> &mut Xdp {
+    ebpf.program_mut(INBOUND)
+        .and_then(|program| program.try_into().ok())
+        .expect("the object holds an XDP program of that name")
+}
+
+fn fill<V: Pod>(ebpf: &mut Ebpf, name: &str, values: &[V]) -> Result<(), KernelError> {
+    let filling =
+        |error: MapError| KernelError::new(format!("fill the table {name}")).because(error);
+    let map = ebpf.map_mut(name).expect("the object holds the table");
+    let mut array = Array::<_, V>::try_from(map).map_err(filling)?;
+    for (index, value) in (0..).zip(values) {
+        array.set(index, value, 0).map_err(filling)?;
+    }
+    Ok(())
+}
+
+fn entries(length: usize) -> u32 {
+    u32::try_from(length.max(SMALLEST)).expect("tables have fewer than 2^32 rows")
+}
+
+/// A path as a map holds it.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+struct PathValue(TablePath);
+
+// SAFETY: it is `repr(C)`, made of integers, and has no padding.
+unsafe impl Pod for PathValue {}

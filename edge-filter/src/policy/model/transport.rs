@@ -1,0 +1,126 @@
+//! Section 6: what lies behind the IP headers, as far as a verdict needs it.
+
+use super::ip::Packet;
+use super::{Flow, quote, take, word};
+use crate::policy::DropReason;
+
+pub(super) const ICMP: u8 = 1;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMPV6: u8 = 58;
+pub(super) const SCTP: u8 = 132;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// Unreachable, time exceeded, parameter problem.
+const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+/// Unreachable, too big, time exceeded, parameter problem.
+const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
+
+/// A packet that is sound as far as it is read.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) flow: Flow,
+    /// Time to live, or hop limit.
+    pub(super) hop_limit: u8,
+    /// Set for ICMP under IPv4 and for ICMPv6 under IPv6.
+    pub(super) icmp: Option<Icmp>,
+}
+
+/// An ICMP or ICMPv6 message.
+#[derive(Debug)]
+pub(super) struct Icmp {
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    /// Of an error: the packet that it mirrors (section 7).
+    pub(super) mirrors: Option<Flow>,
+}
+
+/// Section 6.
+pub(super) fn segment(packet: &Packet<'_>) -> Result<Segment, DropReason> {
+    let ipv4 = packet.source.is_ipv4();
+    let mut ports = None;
+    let mut icmp = None;
+    match packet.protocol {
+        TCP => {
+            check_tcp(packet.payload)?;
+            ports = Some(ports_of(packet.payload));
+        }
+        UDP => {
+            check_udp(packet.payload)?;
+            ports = Some(ports_of(packet.payload));
+        }
+        SCTP => {
+            take(packet.payload, 12)?;
+            ports = Some(ports_of(packet.payload));
+        }
+        ICMP if ipv4 => icmp = Some(read_icmp(packet, &ICMP_ERRORS)?),
+        ICMPV6 if !ipv4 => icmp = Some(read_icmp(packet, &ICMPV6_ERRORS)?),
+        _ => {}
+    }
+    let flow = Flow {
+        source: packet.source,
+        destination: packet.destination,
+        protocol: packet.protocol,
+        ports,
+    };
+    Ok(Segment {
+        flow,
+        hop_limit: packet.hop_limit,
+        icmp,
+    })
+}
+
+/// Whether packets of this protocol have ports.
+pub(super) fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP)
+}
+
+/// Source and destination port, the first four bytes of every header that has
+/// ports.
+pub(super) fn ports_of(header: &[u8]) -> (u16, u16) {
+    (word(header, 0), word(header, 2))
+}
+
+fn check_tcp(payload: &[u8]) -> Result<(), DropReason> {
+    take(payload, 20)?;
+    let (words, flags) = (payload[12] >> 4, payload[13]);
+    if words < 5 {
+        return Err(DropReason::Malformed);
+    }
+    take(payload, usize::from(words) * 4)?;
+    let all = |wanted: u8| flags & wanted == wanted;
+    let none = flags & 0x3f == 0;
+    if none || all(SYN | FIN) || all(SYN | RST) || (all(FIN) && !all(ACK)) {
+        return Err(DropReason::TcpFlags);
+    }
+    Ok(())
+}
+
+fn check_udp(payload: &[u8]) -> Result<(), DropReason> {
+    take(payload, 8)?;
+    let length = usize::from(word(payload, 4));
+    if length < 8 {
+        return Err(DropReason::Malformed);
+    }
+    take(payload, length)?;
+    Ok(())
+}
+
+fn read_icmp(packet: &Packet<'_>, errors: &[u8]) -> Result<Icmp, DropReason> {
+    let (header, quoted) = take(packet.payload, 8)?;
+    let (kind, code) = (header[0], header[1]);
+    let mirrors = if errors.contains(&kind) {
+        quote::mirror(quoted, packet.destination)?
+    } else {
+        None
+    };
+    Ok(Icmp {
+        kind,
+        code,
+        mirrors,
+    })
+}

@@ -1,0 +1,63 @@
+//! The data path on the host as a judge.
+
+use edge_filter::compile::{TableImage, compile};
+use edge_filter::policy::Action;
+use edge_filter_ebpf::config::Constant;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::frame::Memory;
+use edge_filter_ebpf::judge;
+
+use super::{Hook, Judge, Verdict};
+
+/// Judges by the data path's library over the compiler's image.
+pub struct HostJudge {
+    image: TableImage,
+}
+
+impl HostJudge {
+    /// Compiles `hook`.
+    ///
+    /// # Panics
+    /// The policy has no such role, or does not compile.
+    #[must_use]
+    pub fn new(hook: Hook<'_>) -> Self {
+        let interface = hook
+            .policy
+            .interface(hook.interface)
+            .expect("the policy has the role");
+        let mut image = compile(hook.policy, interface, hook.direction).expect("it compiles");
+        image
+            .config
+            .set(Constant::SoftwareLengths, hook.software_lengths.into());
+        Self { image }
+    }
+
+    /// Judges a frame of which only `linear` bytes can be reached at once;
+    /// `None` if more would have to be.
+    #[must_use]
+    pub fn judge_linear(&self, frame: &[u8], linear: usize) -> Option<Verdict> {
+        let counter = judge(&mut Memory::with_linear(frame, linear), &self.image);
+        (counter != Counter::NOT_LINEAR).then(|| self.verdict(counter))
+    }
+
+    fn verdict(&self, counter: Counter) -> Verdict {
+        let slot = &self.image.counters[counter.0 as usize];
+        let action = if counter.passes(&self.image) {
+            Action::Allow
+        } else {
+            Action::Drop
+        };
+        assert_eq!(action, slot.action, "what {} says of itself", slot.id);
+        Verdict {
+            counter: slot.id.to_string(),
+            action,
+        }
+    }
+}
+
+impl Judge for HostJudge {
+    fn judge(&mut self, frame: &[u8]) -> Verdict {
+        self.judge_linear(frame, frame.len())
+            .expect("the whole frame can be reached")
+    }
+}
