@@ -220,7 +220,7 @@ fn without_bpffs_it_says_so() -> Result<()> {
     let (lab, policy) = lab()?;
     let mut command = lab.apply_command(&policy, Mode::Native)?;
     command.env("EDGE_FILTER_PIN_ROOT", lab.mounts.inside("state/no-bpffs"));
-    refused(&mut command, &["bpffs", "mount -t bpf"])?;
+    refused(&mut command, &["BPF file system", "mount -t bpf"])?;
     assert_not_filtered(&lab)
 }
 
