@@ -1,7 +1,10 @@
-//! What edge-filter's end-to-end tests are made of: those that judge frames,
-//! and the frames that they are asked about.
+//! What edge-filter's end-to-end tests are made of: those that judge frames, and
+//! the frames that they are asked about; the lab of network namespaces, and the
+//! demonstration that runs in it.
 
 pub mod cases;
 pub mod craft;
 pub mod generate;
+pub mod demo;
 pub mod judge;
+pub mod lab;

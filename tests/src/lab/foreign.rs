@@ -1,0 +1,193 @@
+//! An XDP program that is not edge-filter's, attached as other programs would
+//! attach theirs. It passes everything.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::libc;
+use nix::net::if_::if_nametoindex;
+
+use super::wire::End;
+
+/// The commands and constants of bpf(2) that are needed here (linux/bpf.h).
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_PIN: libc::c_long = 6;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_XDP: u32 = 37;
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+
+/// `r0 = XDP_PASS; exit`, as the kernel's instruction encoding has it.
+const PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+
+/// A loaded program. It lives as long as this, or what is attached or pinned.
+#[derive(Debug)]
+pub struct Foreign {
+    program: OwnedFd,
+}
+
+/// An attachment that ends when this is dropped.
+#[derive(Debug)]
+pub struct ForeignLink {
+    _link: OwnedFd,
+}
+
+/// The head of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is not
+/// given for zero.
+#[repr(C)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+}
+
+/// For `BPF_OBJ_PIN`.
+#[repr(C)]
+struct ObjPin {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// For `BPF_LINK_CREATE`.
+#[repr(C)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// For `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+struct GetFdById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+impl Foreign {
+    /// Loads it.
+    pub fn load() -> Result<Self> {
+        let mut prog_name = [0; 16];
+        prog_name[..7].copy_from_slice(b"foreign");
+        let program = bpf(
+            BPF_PROG_LOAD,
+            &ProgLoad {
+                prog_type: BPF_PROG_TYPE_XDP,
+                insn_cnt: 2,
+                insns: PASS.as_ptr() as u64,
+                license: c"GPL".as_ptr() as u64,
+                log_level: 0,
+                log_size: 0,
+                log_buf: 0,
+                kern_version: 0,
+                prog_flags: 0,
+                prog_name,
+            },
+        )
+        .context("load the foreign program")?;
+        Ok(Self { program })
+    }
+
+    /// Attaches it by a link, natively or not.
+    pub fn attach(&self, end: &End, native: bool) -> Result<ForeignLink> {
+        let flags = if native {
+            XDP_FLAGS_DRV_MODE
+        } else {
+            XDP_FLAGS_SKB_MODE
+        };
+        let link = end.namespace.enter(|| {
+            let target_ifindex = if_nametoindex(end.device)?;
+            let prog_fd = u32::try_from(self.program.as_raw_fd())?;
+            let attributes = LinkCreate {
+                prog_fd,
+                target_ifindex,
+                attach_type: BPF_XDP,
+                flags,
+            };
+            Ok(bpf(BPF_LINK_CREATE, &attributes)?)
+        });
+        let link = link.with_context(|| format!("attach the foreign program to {}", end.device))?;
+        Ok(ForeignLink { _link: link })
+    }
+
+    /// Pins it at a path of a bpffs.
+    pub fn pin(&self, path: &Path) -> Result<()> {
+        let pathname = CString::new(path.as_os_str().as_bytes())?;
+        let bpf_fd = u32::try_from(self.program.as_raw_fd())?;
+        let attributes = ObjPin {
+            pathname: pathname.as_ptr() as u64,
+            bpf_fd,
+            file_flags: 0,
+        };
+        match bpf(BPF_OBJ_PIN, &attributes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error).context("pin the foreign program"),
+        }
+    }
+
+    /// The kernel's id of it.
+    pub fn id(&self) -> Result<u32> {
+        let info =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program.as_raw_fd()))?;
+        let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
+        id.context("a program without an id")?
+            .trim()
+            .parse()
+            .context("read the program's id")
+    }
+}
+
+/// Whether the kernel still has the program of this id.
+pub fn program_exists(id: u32) -> Result<bool> {
+    match bpf(
+        BPF_PROG_GET_FD_BY_ID,
+        &GetFdById {
+            id,
+            next_id: 0,
+            open_flags: 0,
+        },
+    ) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("ask for program {id}")),
+    }
+}
+
+/// bpf(2) with the head of its attributes. Commands that answer with 0 and not
+/// with a descriptor get `/dev/null` for one.
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: `attributes` is a `repr(C)` head of `union bpf_attr` without padding
+    // bytes, of the size that is given; the kernel only reads it and the memory
+    // that its pointers name, which the callers keep alive.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            &raw const *attributes,
+            size_of::<T>(),
+        )
+    };
+    match i32::try_from(result) {
+        Ok(0) if command == BPF_OBJ_PIN => Ok(File::open("/dev/null")?.into()),
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,29 @@
+//! A small policy for the lab's own addresses, and the means to vary it.
+
+/// Opens TCP 443 and UDP 3478 at the external side to anybody, TCP 23456 at the
+/// internal side. The addresses are those of [`Plan::default`](super::Plan).
+pub const POLICY: &str = r#"version: 1
+name: lab
+interfaces:
+  external: { devices: [external], vlans: [untagged], protects: [edge] }
+  internal: { devices: [internal], vlans: [untagged] }
+networks:
+  edge: [192.0.2.10, "2001:db8::10"]
+  inner: [192.0.2.130, "2001:db8:0:1::10"]
+default_action: drop
+groups:
+  - name: edge
+    rules:
+      - { id: web, interface: external, direction: inbound, to: { networks: [edge], ports: [443] }, protocol: tcp, action: allow }
+      - { id: stun, interface: external, direction: inbound, to: { networks: [edge], ports: [3478] }, protocol: udp, action: allow }
+      - { id: xmpp, interface: internal, direction: inbound, to: { networks: [inner], ports: [23456] }, protocol: tcp, action: allow }
+"#;
+
+/// The same with one more rule, before the others, that no test's packet meets:
+/// another policy, another table, the same verdicts.
+#[must_use]
+pub fn longer() -> String {
+    let rule = "      - { id: telnet, interface: external, direction: inbound, to: { networks: \
+                [edge], ports: [23] }, protocol: tcp, action: drop }\n";
+    POLICY.replacen("    rules:\n", &format!("    rules:\n{rule}"), 1)
+}
