@@ -13,7 +13,7 @@ use edge_filter_tests::lab::packet::{Ear, Injector, Tap};
 use edge_filter_tests::lab::wire::{Traffic, Wire};
 use edge_filter_tests::lab::{Lab, Plan};
 
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(3);
 const TOKEN: &[u8] = b"a token of more than sixteen bytes";
 
 /// The addresses of a wire's two ends, one pair for each family.

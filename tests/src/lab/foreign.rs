@@ -2,7 +2,6 @@
 //! attach theirs. It passes everything.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -20,6 +19,7 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
@@ -37,7 +37,7 @@ pub struct Foreign {
 /// An attachment that ends when this is dropped.
 #[derive(Debug)]
 pub struct ForeignLink {
-    _link: OwnedFd,
+    link: OwnedFd,
 }
 
 /// The head of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is not
@@ -73,6 +73,12 @@ struct LinkCreate {
     flags: u32,
 }
 
+/// For `BPF_LINK_DETACH`.
+#[repr(C)]
+struct LinkDetach {
+    link_fd: u32,
+}
+
 /// For `BPF_PROG_GET_FD_BY_ID`.
 #[repr(C)]
 struct GetFdById {
@@ -86,7 +92,7 @@ impl Foreign {
     pub fn load() -> Result<Self> {
         let mut prog_name = [0; 16];
         prog_name[..7].copy_from_slice(b"foreign");
-        let program = bpf(
+        let program = bpf_fd(
             BPF_PROG_LOAD,
             &ProgLoad {
                 prog_type: BPF_PROG_TYPE_XDP,
@@ -121,10 +127,10 @@ impl Foreign {
                 attach_type: BPF_XDP,
                 flags,
             };
-            Ok(bpf(BPF_LINK_CREATE, &attributes)?)
+            Ok(bpf_fd(BPF_LINK_CREATE, &attributes)?)
         });
         let link = link.with_context(|| format!("attach the foreign program to {}", end.device))?;
-        Ok(ForeignLink { _link: link })
+        Ok(ForeignLink { link })
     }
 
     /// Pins it at a path of a bpffs.
@@ -136,10 +142,8 @@ impl Foreign {
             bpf_fd,
             file_flags: 0,
         };
-        match bpf(BPF_OBJ_PIN, &attributes) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error).context("pin the foreign program"),
-        }
+        bpf(BPF_OBJ_PIN, &attributes).context("pin the foreign program")?;
+        Ok(())
     }
 
     /// The kernel's id of it.
@@ -154,9 +158,20 @@ impl Foreign {
     }
 }
 
+impl Drop for ForeignLink {
+    /// Closing the descriptor is not enough: a child that another thread is just
+    /// starting may hold a copy of it until it executes its program.
+    fn drop(&mut self) {
+        if let Ok(link_fd) = u32::try_from(self.link.as_raw_fd()) {
+            // It fails only if the device is gone, and the attachment with it.
+            let _ = bpf(BPF_LINK_DETACH, &LinkDetach { link_fd });
+        }
+    }
+}
+
 /// Whether the kernel still has the program of this id.
 pub fn program_exists(id: u32) -> Result<bool> {
-    match bpf(
+    match bpf_fd(
         BPF_PROG_GET_FD_BY_ID,
         &GetFdById {
             id,
@@ -170,9 +185,15 @@ pub fn program_exists(id: u32) -> Result<bool> {
     }
 }
 
-/// bpf(2) with the head of its attributes. Commands that answer with 0 and not
-/// with a descriptor get `/dev/null` for one.
-fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+/// A command of bpf(2) that answers with a new descriptor.
+fn bpf_fd<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(bpf(command, attributes)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// bpf(2), with the head of its attributes.
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: `attributes` is a `repr(C)` head of `union bpf_attr` without padding
     // bytes, of the size that is given; the kernel only reads it and the memory
     // that its pointers name, which the callers keep alive.
@@ -184,10 +205,9 @@ fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
             size_of::<T>(),
         )
     };
-    match i32::try_from(result) {
-        Ok(0) if command == BPF_OBJ_PIN => Ok(File::open("/dev/null")?.into()),
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
     }
 }
