@@ -2,7 +2,11 @@
 //! object that is committed, and checks that the two belong together. The same
 //! sources and tools give the same bytes wherever they lie.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -109,6 +113,9 @@ fn compare(
         );
         return Ok(());
     }
+    if rebuild == Rebuild::Required {
+        empty(&workspace.bpf_target())?;
+    }
     let again = compile(workspace, &toolchain)?;
     if again == object {
         println!("ok: rebuilt with {}: the same bytes", toolchain.versions);
@@ -129,6 +136,17 @@ fn compare(
          and commit what it writes",
         toolchain.versions
     );
+}
+
+/// Removes what was built before: a rebuild that has to count may trust no file's
+/// time of change.
+fn empty(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Compiles and links the object, and drops its DWARF.
@@ -176,8 +194,7 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<u8>> {
 /// prefix that matches wins, so what may lie inside the workspace stands after
 /// it.
 fn flags(workspace: &Workspace, toolchain: &Toolchain, crates: &[Compiled]) -> Vec<String> {
-    let remap =
-        |from: &std::path::Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
     flags.push(remap(workspace.root(), "/edge-filter"));
     flags.extend(crates.iter().map(|found| {
