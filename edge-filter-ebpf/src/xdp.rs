@@ -26,7 +26,11 @@ pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
     if counter == Counter::NOT_LINEAR {
         counter = Counter(edge_filter_in_copied(context.ctx, length));
     }
-    if settle(counter, length) { XDP_PASS } else { XDP_DROP }
+    if settle(counter, length) {
+        XDP_PASS
+    } else {
+        XDP_DROP
+    }
 }
 
 /// Judges a frame by its first buffer. Not inlined, so that its stack and that

@@ -5,6 +5,8 @@
 //! (one table image per hook), [`kernel`] (load, attach, count). [`cli`]
 //! holds one file per command.
 
+pub mod cli;
 pub mod compile;
+pub mod generation;
 pub mod kernel;
 pub mod policy;

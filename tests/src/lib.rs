@@ -4,7 +4,7 @@
 
 pub mod cases;
 pub mod craft;
-pub mod generate;
 pub mod demo;
+pub mod generate;
 pub mod judge;
 pub mod lab;

@@ -88,11 +88,19 @@ impl Link {
         Ok(())
     }
 
-    /// Removes the pin: the link now ends with this value.
+    /// Takes the program off the device, and removes the pin. Whoever else holds
+    /// the link holds an empty one.
     ///
     /// # Errors
-    /// The BPF file system refuses.
-    pub fn unpin(&mut self) -> Result<(), KernelError> {
+    /// The kernel refuses.
+    pub fn detach(&mut self) -> Result<(), KernelError> {
+        match syscall::link_detach(self.descriptor.as_fd()) {
+            // The device is gone, and took the program with it.
+            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => {
+                return Err(KernelError::new("detach a program").because(error));
+            }
+            _ => {}
+        }
         self.pinned_at.take().map_or(Ok(()), |path| unpin(&path))
     }
 
@@ -181,8 +189,8 @@ fn refusal(device: &Device, mode: XdpMode, error: io::Error) -> Refusal {
             (remedy, false)
         }
         Some(libc::ENOSPC) => (
-            "the driver lacks queues; on a veth pair the peer needs as many rx queues as this \
-             end has tx queues (`ip link add … numrxqueues N`); --mode generic works without"
+            "the driver lacks queues; a veth device needs as many rx queues as its peer has tx \
+             queues (`ip link add … numrxqueues N`); --mode generic works without"
                 .to_owned(),
             true,
         ),

@@ -84,10 +84,11 @@ impl PinRoot {
         }
     }
 
-    /// Whether anything is pinned here.
+    /// Whether the directory is there, as far as can be told: where it cannot be
+    /// looked at, reading it will say why.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.path.is_dir()
+        self.path.try_exists().unwrap_or(true)
     }
 
     /// Removes the directories, which must be empty.
@@ -154,7 +155,11 @@ impl PinRoot {
 
     fn names(&self, directory: &str) -> Result<Vec<String>, KernelError> {
         let path = self.path.join(directory);
-        let reading = |error| KernelError::new(format!("read {}", path.display())).because(error);
+        let reading = |error| {
+            KernelError::new(format!("read {}", path.display()))
+                .because(error)
+                .try_this("run it as root")
+        };
         let entries = match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(reading)?,

@@ -17,6 +17,7 @@ const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_XDP: u32 = 37;
 const BPF_F_REPLACE: u32 = 1 << 2;
 
@@ -49,6 +50,12 @@ struct LinkUpdate {
     program: u32,
     flags: u32,
     old_program: u32,
+}
+
+#[derive(Default)]
+#[repr(C)]
+struct LinkDetach {
+    link: u32,
 }
 
 #[derive(Default)]
@@ -103,6 +110,11 @@ pub(super) fn link_update(
         old_program: number(old),
     };
     bpf(BPF_LINK_UPDATE, &attributes).map(drop)
+}
+
+/// Takes the link's program off its device.
+pub(super) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(BPF_LINK_DETACH, &LinkDetach { link: number(link) }).map(drop)
 }
 
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {

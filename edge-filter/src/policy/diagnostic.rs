@@ -61,6 +61,15 @@ pub(super) struct Findings<'a> {
     found: Vec<Diagnostic>,
 }
 
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.help
+            .as_ref()
+            .map_or(Ok(()), |help| write!(f, "; {help}"))
+    }
+}
+
 impl Complaint {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 mod check;
 pub mod counter;
+pub mod describe;
 pub mod diagnostic;
 mod document;
 pub mod explain;

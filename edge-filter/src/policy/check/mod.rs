@@ -5,9 +5,9 @@ mod definitions;
 mod fields;
 mod host;
 mod interfaces;
-mod packets;
+pub(super) mod packets;
 mod rules;
-mod transports;
+pub(super) mod transports;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -181,21 +181,13 @@ impl Resolver<'_> {
                 "remove 'tcp-flags', or write 'protocol: tcp'",
             );
         }
-        let mut flags = 0;
-        for word in text.split(',').map(str::trim) {
-            match TCP_FLAGS.iter().find(|(name, _)| *name == word) {
-                Some((_, bit)) => flags |= bit,
-                None => {
-                    self.findings.help(
-                        mark,
-                        format!("{} is not a TCP flag", quoted(word)),
-                        "write some of fin, syn, rst, psh, ack and urg: \"syn,ack\"",
-                    );
-                    return None;
-                }
+        match parse_tcp_flags(text) {
+            Ok(flags) => Some(flags),
+            Err(complaint) => {
+                self.findings.add(mark, complaint.message, complaint.help);
+                None
             }
         }
-        Some(flags)
     }
 
     fn expect(
@@ -300,8 +292,23 @@ impl Resolver<'_> {
     }
 }
 
+/// Some of the six flags, separated by commas.
+pub(in crate::policy) fn parse_tcp_flags(text: &str) -> Result<u8, Complaint> {
+    let mut flags = 0;
+    for word in text.split(',').map(str::trim) {
+        let Some((_, bit)) = TCP_FLAGS.iter().find(|(name, _)| *name == word) else {
+            return Err(Complaint::new(
+                format!("{} is not a TCP flag", quoted(word)),
+                "write some of fin, syn, rst, psh, ack and urg: \"syn,ack\"",
+            ));
+        };
+        flags |= bit;
+    }
+    Ok(flags)
+}
+
 /// `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
-fn parse_socket(text: &str) -> Result<(IpAddr, Option<u16>), Complaint> {
+pub(in crate::policy) fn parse_socket(text: &str) -> Result<(IpAddr, Option<u16>), Complaint> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok((address, None));
     }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::super::diagnostic::{Mark, suggest};
+use super::super::diagnostic::{Complaint, Mark, suggest};
 use super::super::document::{self, Field, List, OneOrMany, Scalar};
 use super::super::outline::Node;
 use super::super::ports::{self, decimal};
@@ -33,8 +33,29 @@ const BY_NUMBER: [(&str, u8); 9] = [
 
 /// Whether a protocol's header begins with two ports, as far as this language
 /// is concerned: TCP, UDP and SCTP.
-pub(super) fn has_ports(protocol: u8) -> bool {
+pub(in crate::policy) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 132)
+}
+
+/// A protocol by its name; `None` for `any`.
+pub(in crate::policy) fn parse_protocol(text: &str) -> Result<Option<u8>, Complaint> {
+    if text == "any" {
+        return Ok(None);
+    }
+    if let Some((_, number)) = PROTOCOLS.iter().find(|(name, _)| *name == text) {
+        return Ok(Some(*number));
+    }
+    let help = match BY_NUMBER
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text))
+    {
+        Some((_, number)) => Some(format!("write its number: {number}")),
+        None => suggest(text, PROTOCOLS.iter().map(|(name, _)| *name).chain(["any"])),
+    };
+    Err(Complaint {
+        message: format!("there is no protocol called {}", quoted(text)),
+        help,
+    })
 }
 
 impl Resolver<'_> {
@@ -44,25 +65,14 @@ impl Resolver<'_> {
             Scalar::Text(text) if decimal(text).is_none() => text,
             _ => return self.protocol_number(scalar, node).map(Some),
         };
-        if text == "any" {
-            return Some(None);
+        match parse_protocol(text) {
+            Ok(protocol) => Some(protocol),
+            Err(complaint) => {
+                self.findings
+                    .add(node.mark, complaint.message, complaint.help);
+                None
+            }
         }
-        if let Some((_, number)) = PROTOCOLS.iter().find(|(name, _)| name == text) {
-            return Some(Some(*number));
-        }
-        let help = match BY_NUMBER
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(text))
-        {
-            Some((_, number)) => Some(format!("write its number: {number}")),
-            None => suggest(text, PROTOCOLS.iter().map(|(name, _)| *name).chain(["any"])),
-        };
-        self.findings.add(
-            node.mark,
-            format!("there is no protocol called {}", quoted(text)),
-            help,
-        );
-        None
     }
 
     fn protocol_number(&mut self, scalar: &Scalar, node: &Node) -> Option<u8> {

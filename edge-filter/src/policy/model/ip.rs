@@ -43,15 +43,6 @@ pub(super) struct Packet<'f> {
     pub(super) payload: &'f [u8],
 }
 
-/// Why the walk along the extension headers ended before it came to a protocol.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// There were not the bytes that a header needs.
-    Short,
-    /// A header that is whole, and wrong.
-    Fault(DropReason),
-}
-
 /// Section 4. `rest` begins with the IPv4 header, and ends with the frame.
 pub(super) fn v4(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, DropReason> {
     take(rest, 20)?;
@@ -122,11 +113,7 @@ pub(super) fn v6(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, Drop
         return Err(DropReason::Malformed);
     }
     let (declared, _padding) = take(behind, payload_length)?;
-    let (protocol, payload) =
-        skip_extension_headers(header[6], declared).map_err(|stop| match stop {
-            Stop::Short => DropReason::Malformed,
-            Stop::Fault(reason) => reason,
-        })?;
+    let (protocol, payload) = skip_extension_headers(header[6], declared)?;
     Ok(Packet {
         source: v6_address(header, 8),
         destination: v6_address(header, 24),
@@ -138,42 +125,45 @@ pub(super) fn v6(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, Drop
 
 /// Section 5.3: the protocol, and what lies behind the extension headers.
 /// `kind` is what the fixed header names as next; `rest` is what follows it.
-pub(super) fn skip_extension_headers(mut kind: u8, mut rest: &[u8]) -> Result<(u8, &[u8]), Stop> {
+pub(super) fn skip_extension_headers(
+    mut kind: u8,
+    mut rest: &[u8],
+) -> Result<(u8, &[u8]), DropReason> {
     let mut seen = 0;
     let mut fragment_seen = false;
     loop {
         if kind == NO_NEXT_HEADER {
-            return Err(Stop::Fault(DropReason::NoNextHeader));
+            return Err(DropReason::NoNextHeader);
         }
         if !EXTENSION_HEADERS.contains(&kind) {
             return Ok((kind, rest));
         }
         if seen == MAX_EXTENSION_HEADERS || (kind == HOP_BY_HOP && seen > 0) {
-            return Err(Stop::Fault(DropReason::ExtensionHeaders));
+            return Err(DropReason::ExtensionHeaders);
         }
         seen += 1;
         if rest.len() < 8 {
-            return Err(Stop::Short);
+            return Err(DropReason::Malformed);
         }
         let units = usize::from(rest[1]);
         let length = match kind {
             FRAGMENT => {
                 if fragment_seen {
-                    return Err(Stop::Fault(DropReason::Malformed));
+                    return Err(DropReason::Malformed);
                 }
                 fragment_seen = true;
                 let (offset, more_fragments) = (word(rest, 2) >> 3, word(rest, 2) & 1);
                 if offset != 0 || more_fragments != 0 {
-                    return Err(Stop::Fault(DropReason::Fragment));
+                    return Err(DropReason::Fragment);
                 }
                 8
             }
-            ROUTING if rest[2] == 0 => return Err(Stop::Fault(DropReason::Options)),
+            ROUTING if rest[2] == 0 => return Err(DropReason::Options),
             AUTHENTICATION => (units + 2) * 4,
             _ => (units + 1) * 8,
         };
         kind = rest[0];
-        (_, rest) = rest.split_at_checked(length).ok_or(Stop::Short)?;
+        (_, rest) = rest.split_at_checked(length).ok_or(DropReason::Malformed)?;
     }
 }
 

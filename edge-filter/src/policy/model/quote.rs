@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::ip::{self, Stop};
+use super::ip;
 use super::transport::{has_ports, ports_of};
 use super::{Flow, take};
 use crate::policy::DropReason;
@@ -54,8 +54,8 @@ fn v6(quoted: &[u8]) -> Result<Option<Flow>, DropReason> {
     }
     let (protocol, payload) = match ip::skip_extension_headers(header[6], behind) {
         Ok(found) => found,
-        Err(Stop::Short) => return Err(DropReason::Malformed),
-        Err(Stop::Fault(_)) => return Ok(None),
+        Err(DropReason::Malformed) => return Err(DropReason::Malformed),
+        Err(_) => return Ok(None),
     };
     take(payload, 8)?;
     Ok(Some(flow(

@@ -1,0 +1,218 @@
+//! What can be typed. Help, usage errors and the meaning of the environment all
+//! come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::generation::Instance;
+use crate::generation::apply::ModeChoice;
+use crate::policy::Direction;
+
+/// A packet filter for Linux edge hosts: a YAML policy, enforced by XDP, every
+/// packet counted once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "edge-filter",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub(super) struct Cli {
+    /// Where this instance is pinned: a directory on a BPF file system
+    #[arg(
+        long,
+        global = true,
+        env = "EDGE_FILTER_PIN_ROOT",
+        default_value = "/sys/fs/bpf/edge-filter",
+        value_name = "DIR"
+    )]
+    pin_root: PathBuf,
+    /// Where this instance keeps its state
+    #[arg(
+        long,
+        global = true,
+        env = "EDGE_FILTER_STATE_DIR",
+        default_value = "/var/lib/edge-filter",
+        value_name = "DIR"
+    )]
+    state_dir: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Cli {
+    pub(super) fn instance(&self) -> Instance {
+        Instance::new(self.pin_root.clone(), self.state_dir.clone())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Find every mistake in a policy
+    Check(CheckArgs),
+    /// Say what a policy does to one packet, and which rule or reason decides
+    Explain(ExplainArgs),
+    /// Run the tests that a policy carries
+    Test(TestArgs),
+    /// Enforce a policy
+    Apply(ApplyArgs),
+    /// Show what is attached where
+    Status(JsonArgs),
+    /// Show what was counted
+    Counters(CountersArgs),
+    /// Take the filter off every device, and forget what was counted
+    Detach,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The policy's file
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The policy's file
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The policy's file
+    pub(super) policy: PathBuf,
+    /// The role whose hook the packet meets
+    #[arg(long, value_name = "ROLE")]
+    pub(super) interface: String,
+    /// The side of the hook, as seen from the protected host
+    #[arg(long, value_enum)]
+    pub(super) direction: DirectionArg,
+    /// tcp, udp, sctp, icmp, icmpv6 or a number
+    #[arg(long, value_name = "P")]
+    pub(super) protocol: String,
+    /// Where it comes from; IPv6 with a port as [ADDRESS]:PORT
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub(super) from: String,
+    /// Where it goes
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub(super) to: String,
+    /// The TCP flags, such as syn or syn,ack [default: syn]
+    #[arg(long, value_name = "FLAGS")]
+    pub(super) tcp_flags: Option<String>,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// The policy's file
+    pub(super) policy: PathBuf,
+    /// The devices that play a role, in the place of those that the policy names
+    #[arg(long, value_name = "ROLE=DEVICE[,DEVICE]", value_parser = parse_interface)]
+    pub(super) interface: Vec<(String, Vec<String>)>,
+    /// Where the programs run
+    #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
+    pub(super) mode: ModeArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CountersArgs {
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+    /// Show every counter, also those that counted nothing
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Show them again every so many seconds, until interrupted
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "1",
+        require_equals = true,
+        value_parser = clap::value_parser!(u32).range(1..=86_400)
+    )]
+    pub(super) watch: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum DirectionArg {
+    /// Arriving
+    Inbound,
+    /// Leaving
+    Outbound,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ModeArg {
+    /// In the driver; in the network stack where the driver cannot
+    Auto,
+    /// In the driver, or not at all
+    Native,
+    /// In the network stack
+    Generic,
+}
+
+impl From<DirectionArg> for Direction {
+    fn from(direction: DirectionArg) -> Self {
+        match direction {
+            DirectionArg::Inbound => Self::Inbound,
+            DirectionArg::Outbound => Self::Outbound,
+        }
+    }
+}
+
+impl From<ModeArg> for ModeChoice {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Auto => Self::Auto,
+            ModeArg::Native => Self::Native,
+            ModeArg::Generic => Self::Generic,
+        }
+    }
+}
+
+fn parse_interface(text: &str) -> Result<(String, Vec<String>), String> {
+    let (role, devices) = text
+        .split_once('=')
+        .ok_or("write ROLE=DEVICE, such as external=eth0")?;
+    let devices: Vec<String> = devices.split(',').map(str::to_owned).collect();
+    if role.is_empty() || devices.iter().any(String::is_empty) {
+        return Err("write ROLE=DEVICE[,DEVICE], with no part left empty".to_owned());
+    }
+    Ok((role.to_owned(), devices))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn roles_and_devices() {
+        let parsed = parse_interface("external=eth0,eth1").expect("valid");
+        assert_eq!(
+            parsed,
+            ("external".into(), vec!["eth0".into(), "eth1".into()])
+        );
+        for wrong in ["external", "=eth0", "external=", "external=eth0,"] {
+            assert!(parse_interface(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `edge-filter check`: every mistake in a policy, without a look at the machine.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::CheckArgs;
+use super::failure::Failure;
+use super::output::{print, print_json};
+use super::policy_file;
+use crate::compile::compile;
+use crate::kernel::KernelError;
+use crate::policy::{Checked, Diagnostic, Direction, Outbound, Policy, Severity};
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    if args.json.json {
+        return run_json(args);
+    }
+    let Checked { policy, warnings } = policy_file::read_aloud(&args.policy)?;
+    compile_all(&policy)?;
+    let warnings = match warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        many => format!(", {many} warnings"),
+    };
+    print(&format!(
+        "{}: valid: policy '{}', {} rules on {} interfaces, {} tests{warnings}",
+        args.policy.display(),
+        policy.name,
+        policy.rules.len(),
+        policy.interfaces.len(),
+        policy.tests.len(),
+    ));
+    Ok(())
+}
+
+fn run_json(args: &CheckArgs) -> Result<(), Failure> {
+    let (policy, findings) = match policy_file::read(&args.policy) {
+        Ok(Checked { policy, warnings }) => (Some(policy), warnings),
+        Err(Failure::Invalid(errors)) => (None, errors.iter().cloned().collect()),
+        Err(failure) => return Err(failure),
+    };
+    if let Some(policy) = &policy {
+        compile_all(policy)?;
+    }
+    print_json(&json!({
+        "valid": policy.is_some(),
+        "policy": policy.as_ref().map(|policy| json!({
+            "name": policy.name,
+            "hash": policy.hash,
+            "rules": policy.rules.len(),
+            "tests": policy.tests.len(),
+        })),
+        "diagnostics": findings.iter().map(Finding::from).collect::<Vec<_>>(),
+    }));
+    if policy.is_some() {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+/// A diagnostic in JSON.
+#[derive(Serialize)]
+struct Finding<'a> {
+    severity: &'static str,
+    file: &'a str,
+    line: usize,
+    column: usize,
+    rule: Option<&'a str>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+impl<'a> From<&'a Diagnostic> for Finding<'a> {
+    fn from(found: &'a Diagnostic) -> Self {
+        Self {
+            severity: match found.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            file: &found.file,
+            line: found.line,
+            column: found.column,
+            rule: found.rule.as_deref(),
+            message: &found.message,
+            help: found.help.as_deref(),
+        }
+    }
+}
+
+/// Rules that are valid one by one may still be too many for the tables.
+fn compile_all(policy: &Policy) -> Result<(), KernelError> {
+    for interface in &policy.interfaces {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            if direction == Direction::Outbound && interface.outbound == Outbound::Ignore {
+                continue;
+            }
+            compile(policy, interface, direction)
+                .map_err(|error| KernelError::new("compile the policy").because(error))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Why a command failed.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::kernel::KernelError;
+use crate::policy::Diagnostics;
+
+/// A failure, as it is shown. Every one exits with 1.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    /// The policy's file cannot be read.
+    #[error("error: cannot read {}: {cause}\n  help: name a policy, as YAML in UTF-8", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The policy is wrong; each finding says where.
+    #[error("{0}")]
+    Invalid(#[from] Diagnostics),
+    /// The kernel, or what belongs to it.
+    #[error("error: {0}")]
+    Kernel(#[from] KernelError),
+    /// What was typed describes no packet, or one that meets no hook.
+    #[error("error: {0}")]
+    NoVerdict(String),
+    /// Tests of the policy failed; their report was printed.
+    #[error("error: {failed} of {all} tests failed")]
+    TestsFailed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// Something was printed already; nothing is left to say.
+    #[error("")]
+    Said,
+}

@@ -1,0 +1,47 @@
+//! The command line: one file per command.
+//!
+//! Exit codes: 0 done, 1 failed or policy invalid, 2 usage. What went wrong goes
+//! to standard error; everything else to standard output.
+
+mod apply;
+mod args;
+mod check;
+mod counters;
+mod detach;
+mod explain;
+mod failure;
+mod output;
+mod policy_file;
+mod status;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Runs the command that this process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), failure::Failure> {
+    match &cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Apply(args) => apply::run(&cli.instance(), args),
+        Command::Status(args) => status::run(&cli.instance(), args),
+        Command::Counters(args) => counters::run(&cli.instance(), args),
+        Command::Detach => detach::run(&cli.instance()),
+    }
+}

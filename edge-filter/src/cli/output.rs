@@ -1,0 +1,54 @@
+//! Printing: to a reader that may go away at any time.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+/// Prints `text`, which ends with a line break of its own or gets one.
+pub(super) fn print(text: &str) {
+    write_to(&mut io::stdout().lock(), text);
+}
+
+/// Prints `text` to standard error.
+pub(super) fn complain(text: &str) {
+    if !text.is_empty() {
+        write_to(&mut io::stderr().lock(), text);
+    }
+}
+
+/// Prints `value` as JSON.
+pub(super) fn print_json<T: Serialize>(value: &T) {
+    let text = serde_json::to_string_pretty(value).expect("reports have string keys");
+    print(&text);
+}
+
+/// A table without lines, whose last `numbers` columns are aligned to the right.
+pub(super) fn table(header: &[&str], numbers: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(header.iter().copied());
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if place >= header.len() - numbers {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The table as text, without trailing blanks.
+pub(super) fn render(table: &Table) -> String {
+    table
+        .lines()
+        .fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+/// A reader that went away, as `head` does, is not an error.
+fn write_to(stream: &mut dyn Write, text: &str) {
+    let line_break: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+    let _ = stream
+        .write_all(text.as_bytes())
+        .and_then(|()| stream.write_all(line_break));
+}

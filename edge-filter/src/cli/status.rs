@@ -1,0 +1,57 @@
+//! `edge-filter status`: what is attached where.
+
+use std::fmt::Write;
+
+use super::args::JsonArgs;
+use super::failure::Failure;
+use super::output::{print, print_json, render, table};
+use crate::generation::Instance;
+use crate::generation::status::{Status, status};
+
+pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
+    let status = status(instance)?;
+    if args.json {
+        print_json(&status);
+    } else {
+        print(&in_words(&status));
+    }
+    Ok(())
+}
+
+fn in_words(status: &Status) -> String {
+    let mut text = String::new();
+    match &status.policy {
+        Some(policy) => {
+            let _ = writeln!(
+                text,
+                "policy '{}' (sha256 {:.12}), generation {}, applied at {:.0}\n",
+                policy.name, policy.hash, policy.generation, policy.applied_at
+            );
+        }
+        None if status.hooks.is_empty() => return "nothing is enforced\n".to_owned(),
+        None => text
+            .push_str("programs are attached, but the state directory knows nothing of them\n\n"),
+    }
+    let mut table = table(
+        &[
+            "interface",
+            "device",
+            "direction",
+            "hook",
+            "mode",
+            "program",
+        ],
+        1,
+    );
+    for hook in &status.hooks {
+        table.add_row([
+            &*hook.interface,
+            &*hook.device,
+            hook.direction.as_str(),
+            hook.hook,
+            hook.mode.map_or("not attached", |mode| mode.as_str()),
+            &*hook.program_id.to_string(),
+        ]);
+    }
+    text + &render(&table)
+}

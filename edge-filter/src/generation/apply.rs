@@ -1,0 +1,386 @@
+//! From one generation to the next: everything is loaded first, then the
+//! devices change hands one by one, and any failure takes all of it back.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::plan::HookPlan;
+use super::record::{HookRecord, PolicyRecord, Record, SlotRecord};
+use super::{Instance, tally};
+use crate::kernel::KernelError;
+use crate::kernel::device::{Device, XdpMode};
+use crate::kernel::link::{self, Link};
+use crate::kernel::object::{self, LoadedProgram};
+use crate::policy::{Direction, Policy};
+
+/// Where programs may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModeChoice {
+    /// In the driver; in the network stack where the driver cannot.
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+/// What was applied.
+#[derive(Debug)]
+pub struct Applied {
+    /// The number of the generation.
+    pub generation: u64,
+    /// Each hook, in the order of the policy.
+    pub hooks: Vec<AppliedHook>,
+    /// The devices that are not filtered any more.
+    pub released: Vec<String>,
+    /// What did not matter enough to take everything back.
+    pub warnings: Vec<String>,
+}
+
+/// A hook that was applied.
+#[derive(Debug)]
+pub struct AppliedHook {
+    /// The role.
+    pub interface: String,
+    /// The device.
+    pub device: String,
+    /// The side.
+    pub direction: Direction,
+    /// Where the program runs.
+    pub mode: XdpMode,
+    /// Why it does not run in the driver, where `auto` tried that in vain.
+    pub fallback: Option<String>,
+}
+
+/// A hook on its way: first loaded, then swapped.
+struct Change {
+    plan: HookPlan,
+    program: LoadedProgram,
+    mode: XdpMode,
+    /// Generic mode will do if the driver refuses.
+    may_fall_back: bool,
+    fallback: Option<String>,
+    /// The link there is, with the program that runs behind it.
+    present: Option<(Link, OwnedFd)>,
+}
+
+/// Applies `plans`, the hooks of `policy`.
+///
+/// # Errors
+/// Whatever failed; what was enforced before is enforced still.
+pub fn apply(
+    instance: &Instance,
+    policy: &Policy,
+    plans: Vec<HookPlan>,
+    choice: ModeChoice,
+) -> Result<Applied, KernelError> {
+    let fresh = !instance.pins.exists();
+    let lock = instance.pins.lock()?;
+    let result = locked(instance, policy, plans, choice);
+    drop(lock);
+    if result.is_err() && fresh {
+        // Nothing of this instance was there before.
+        let _ = instance.pins.remove();
+    }
+    result
+}
+
+fn locked(
+    instance: &Instance,
+    policy: &Policy,
+    plans: Vec<HookPlan>,
+    choice: ModeChoice,
+) -> Result<Applied, KernelError> {
+    let generation = next_generation(instance)?;
+    let mut present = present_links(instance)?;
+    let mut changes = Vec::with_capacity(plans.len());
+    for plan in plans {
+        changes.push(load(plan, choice, &mut present)?);
+    }
+    if let Err(error) = prepare(instance, policy, generation, &mut changes)
+        .and_then(|()| swap(instance, policy, generation, &mut changes))
+    {
+        discard(instance, generation, &changes);
+        return Err(error);
+    }
+
+    let mut warnings = Vec::new();
+    let mut released = Vec::new();
+    for (mut link, device) in present {
+        match link.detach() {
+            Ok(()) => released.push(device),
+            Err(error) => warnings.push(error.to_string()),
+        }
+    }
+    if let Err(error) = tally::fold(instance, generation) {
+        warnings.push(error.to_string());
+    }
+    let hooks = changes.into_iter().map(|change| AppliedHook {
+        interface: change.plan.interface,
+        device: change.plan.device.name,
+        direction: change.plan.direction,
+        mode: change.mode,
+        fallback: change.fallback,
+    });
+    Ok(Applied {
+        generation,
+        hooks: hooks.collect(),
+        released,
+        warnings,
+    })
+}
+
+fn next_generation(instance: &Instance) -> Result<u64, KernelError> {
+    let recorded = instance
+        .state
+        .records()?
+        .first()
+        .map_or(0, |record| record.generation);
+    let pinned = instance.pins.pinned_counters()?;
+    let pinned = pinned
+        .iter()
+        .map(|(generation, ..)| *generation)
+        .max()
+        .unwrap_or(0);
+    let folded = instance.state.tally()?.folded;
+    Ok(recorded.max(pinned).max(folded) + 1)
+}
+
+/// Every pinned link, with the name under which it is pinned.
+fn present_links(instance: &Instance) -> Result<Vec<(Link, String)>, KernelError> {
+    let links = instance
+        .pins
+        .links()?
+        .into_iter()
+        .map(|(device, direction)| {
+            Ok((
+                Link::from_pin(instance.pins.link(&device, direction))?,
+                device,
+            ))
+        });
+    links.collect()
+}
+
+/// Loads the program of one hook, and claims the link that its device has.
+fn load(
+    plan: HookPlan,
+    choice: ModeChoice,
+    present: &mut Vec<(Link, String)>,
+) -> Result<Change, KernelError> {
+    let mut own = None;
+    for (number, (link, _)) in present.iter().enumerate() {
+        if link.device_index()? == Some(plan.device.index) {
+            own = Some(number);
+        }
+    }
+    let present = own.map(|number| present.swap_remove(number).0);
+    let mode = match &present {
+        Some(_) => present_mode(&plan.device, choice)?,
+        None if choice == ModeChoice::Generic => XdpMode::Generic,
+        None => XdpMode::Native,
+    };
+    let program = object::load(&plan.image, mode == XdpMode::Generic)?;
+    let present = match present {
+        Some(link) => {
+            let old = link.program()?;
+            Some((link, old))
+        }
+        None => None,
+    };
+    let may_fall_back = choice == ModeChoice::Auto;
+    Ok(Change {
+        plan,
+        program,
+        mode,
+        may_fall_back,
+        fallback: None,
+        present,
+    })
+}
+
+/// The mode of a link stays for as long as it is attached.
+fn present_mode(device: &Device, choice: ModeChoice) -> Result<XdpMode, KernelError> {
+    let mode = device.xdp.map_or(XdpMode::Native, |xdp| xdp.mode);
+    let wanted = match choice {
+        ModeChoice::Auto => mode,
+        ModeChoice::Native => XdpMode::Native,
+        ModeChoice::Generic => XdpMode::Generic,
+    };
+    if mode == wanted {
+        return Ok(mode);
+    }
+    Err(KernelError::new(format!(
+        "filter {} in {} mode",
+        device.name,
+        wanted.as_str()
+    ))
+    .because(format!(
+        "it is filtered in {} mode, and a link keeps its mode",
+        mode.as_str()
+    ))
+    .try_this("use --mode auto, or run `edge-filter detach` first"))
+}
+
+/// Pins the counters and writes the record: what must be there before the first
+/// packet meets the new generation.
+fn prepare(
+    instance: &Instance,
+    policy: &Policy,
+    generation: u64,
+    changes: &mut [Change],
+) -> Result<(), KernelError> {
+    for change in &mut *changes {
+        change.pin_counters(instance, generation)?;
+    }
+    instance
+        .state
+        .write_record(&record(policy, generation, changes)?)
+}
+
+fn record(policy: &Policy, generation: u64, changes: &mut [Change]) -> Result<Record, KernelError> {
+    let hooks = changes.iter_mut().map(|change| {
+        Ok(HookRecord {
+            interface: change.plan.interface.clone(),
+            device: change.plan.device.name.clone(),
+            direction: change.plan.direction,
+            program_id: change.program.facts()?.id,
+            counters: change
+                .plan
+                .image
+                .counters
+                .iter()
+                .map(SlotRecord::from)
+                .collect(),
+        })
+    });
+    let policy = PolicyRecord {
+        name: policy.name.clone(),
+        hash: policy.hash.clone(),
+    };
+    Ok(Record::new(
+        generation,
+        policy,
+        hooks.collect::<Result<_, KernelError>>()?,
+    ))
+}
+
+/// Attaches what is new, then replaces what is there. New devices come first:
+/// they are what can fail.
+fn swap(
+    instance: &Instance,
+    policy: &Policy,
+    generation: u64,
+    changes: &mut [Change],
+) -> Result<(), KernelError> {
+    let mut created: Vec<Link> = Vec::new();
+    let mut reloaded = false;
+    for change in changes.iter_mut().filter(|change| change.present.is_none()) {
+        let mut link = change.attach(instance, generation, &mut reloaded)?;
+        let pin = instance
+            .pins
+            .link(&change.plan.device.name, change.plan.direction);
+        // A link whose device is gone may still be pinned under that name.
+        link::unpin(&pin)?;
+        if let Err(error) = link.pin(&pin) {
+            take_back(&mut created);
+            return Err(error);
+        }
+        created.push(link);
+    }
+    let result = if reloaded {
+        record(policy, generation, changes).and_then(|record| instance.state.write_record(&record))
+    } else {
+        Ok(())
+    };
+    let result = result.and_then(|()| replace_all(instance, changes));
+    if result.is_err() {
+        take_back(&mut created);
+    }
+    result
+}
+
+fn take_back(created: &mut [Link]) {
+    for link in created {
+        let _ = link.detach();
+    }
+}
+
+/// Replaces the programs behind all links there are; on failure, those already
+/// replaced get their old program back.
+fn replace_all(instance: &Instance, changes: &mut [Change]) -> Result<(), KernelError> {
+    for number in 0..changes.len() {
+        let Err(error) = changes[number].replace(instance) else {
+            continue;
+        };
+        for change in &changes[..number] {
+            if let Some((link, old)) = &change.present {
+                let device = &change.plan.device.name;
+                let new = change.program.descriptor();
+                if let Err(second) = link.replace(device, old.as_fd(), new) {
+                    return Err(error.try_this(format!("{device} has the new policy: {second}")));
+                }
+            }
+        }
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Removes what `prepare` made.
+fn discard(instance: &Instance, generation: u64, changes: &[Change]) {
+    for change in changes {
+        let HookPlan {
+            device, direction, ..
+        } = &change.plan;
+        let _ = link::unpin(&instance.pins.counters(generation, &device.name, *direction));
+    }
+    let _ = instance.state.remove_record(generation);
+}
+
+impl Change {
+    fn pin_counters(&self, instance: &Instance, generation: u64) -> Result<(), KernelError> {
+        let HookPlan {
+            device, direction, ..
+        } = &self.plan;
+        let pin = instance.pins.counters(generation, &device.name, *direction);
+        self.program.pin_counters(&pin)
+    }
+
+    /// Attaches the program to a device that has no link of ours, in generic
+    /// mode if the driver refuses and the choice allows it.
+    fn attach(
+        &mut self,
+        instance: &Instance,
+        generation: u64,
+        reloaded: &mut bool,
+    ) -> Result<Link, KernelError> {
+        let refusal = match Link::create(&self.plan.device, self.program.descriptor(), self.mode) {
+            Ok(link) => return Ok(link),
+            Err(refusal) => refusal,
+        };
+        if !refusal.by_driver || !self.may_fall_back {
+            return Err(refusal.error);
+        }
+        self.mode = XdpMode::Generic;
+        self.fallback = Some(refusal.error.to_string());
+        self.program = object::load(&self.plan.image, true)?;
+        let HookPlan {
+            device, direction, ..
+        } = &self.plan;
+        link::unpin(&instance.pins.counters(generation, &device.name, *direction))?;
+        self.pin_counters(instance, generation)?;
+        *reloaded = true;
+        Link::create(&self.plan.device, self.program.descriptor(), self.mode)
+            .map_err(|refusal| refusal.error)
+    }
+
+    /// Puts the program behind the link there is, if there is one.
+    fn replace(&mut self, instance: &Instance) -> Result<(), KernelError> {
+        let device = &self.plan.device.name;
+        let Some((link, old)) = &mut self.present else {
+            return Ok(());
+        };
+        link.replace(device, self.program.descriptor(), old.as_fd())?;
+        // The device may have another name than when it was attached.
+        link.pin(&instance.pins.link(device, self.plan.direction))
+    }
+}

@@ -1,0 +1,39 @@
+//! Generations: what is enforced at one time, from one policy.
+//!
+//! A generation is applied whole or not at all ([`apply`]): every program is
+//! loaded and verified before the first device changes hands, and the one before
+//! goes on enforcing if anything fails. Programs and tables are never changed,
+//! only replaced; what outlives a generation is what it counted ([`tally`]).
+//! [`record`] keeps on disk what the kernel does not know: the names.
+
+pub mod apply;
+pub mod detach;
+pub mod plan;
+pub mod record;
+pub mod status;
+pub mod tally;
+
+use std::path::PathBuf;
+
+use crate::kernel::pins::PinRoot;
+use record::StateDir;
+
+/// One instance of edge-filter on a host: its pins and its state.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// What the kernel holds.
+    pub pins: PinRoot,
+    /// What the kernel does not know.
+    pub state: StateDir,
+}
+
+impl Instance {
+    /// The instance whose pins and state lie at these places.
+    #[must_use]
+    pub fn new(pin_root: PathBuf, state_dir: PathBuf) -> Self {
+        Self {
+            pins: PinRoot::new(pin_root),
+            state: StateDir::new(state_dir),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Which devices get which tables.
+
+use std::collections::HashMap;
+
+use crate::compile::{TableImage, compile};
+use crate::kernel::KernelError;
+use crate::kernel::device::{self, Device};
+use crate::policy::{Direction, Outbound, Policy};
+
+/// One device of one hook, and the tables that it gets.
+#[derive(Debug)]
+pub struct HookPlan {
+    /// The role.
+    pub interface: String,
+    /// The side.
+    pub direction: Direction,
+    /// The device.
+    pub device: Device,
+    /// The tables.
+    pub image: TableImage,
+}
+
+/// The devices of each role, where the command line names them.
+pub type Overrides = HashMap<String, Vec<String>>;
+
+/// What `policy` enforces on this machine. A hook without enabled rules is left
+/// out; so are outbound hooks, which this version does not enforce.
+///
+/// # Errors
+/// An override names no role; a role has no device, or one that is missing or
+/// taken; the rules do not fit the tables.
+pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, KernelError> {
+    check_overrides(policy, overrides)?;
+    let mut plans: Vec<HookPlan> = Vec::new();
+    for interface in &policy.interfaces {
+        let role = &interface.name;
+        if policy.rules_of(role, Direction::Inbound).next().is_none() {
+            continue;
+        }
+        let devices = overrides.get(role).unwrap_or(&interface.devices);
+        if devices.is_empty() {
+            return Err(KernelError::new(format!("attach the role '{role}'"))
+                .because("it has no device")
+                .try_this(format!("name one with --interface {role}=DEVICE")));
+        }
+        let image = compile(policy, interface, Direction::Inbound)
+            .map_err(|error| KernelError::new("compile the policy").because(error))?;
+        for name in devices {
+            let device = device::find(name)?;
+            if let Some(other) = plans.iter().find(|plan| plan.device.index == device.index) {
+                return Err(
+                    KernelError::new(format!("attach the role '{role}' to {name}"))
+                        .because(format!("the role '{}' is attached there", other.interface))
+                        .try_this("give each role devices of its own"),
+                );
+            }
+            plans.push(HookPlan {
+                interface: role.clone(),
+                direction: Direction::Inbound,
+                device,
+                image: image.clone(),
+            });
+        }
+    }
+    Ok(plans)
+}
+
+/// The roles whose outbound rules this version does not enforce, with the number
+/// of their rules.
+#[must_use]
+pub fn not_enforced(policy: &Policy) -> Vec<(&str, usize)> {
+    let outbound = policy
+        .interfaces
+        .iter()
+        .filter(|role| role.outbound != Outbound::Ignore);
+    outbound
+        .map(|role| {
+            (
+                &*role.name,
+                policy.rules_of(&role.name, Direction::Outbound).count(),
+            )
+        })
+        .filter(|(_, rules)| *rules > 0)
+        .collect()
+}
+
+fn check_overrides(policy: &Policy, overrides: &Overrides) -> Result<(), KernelError> {
+    for role in overrides.keys() {
+        if policy.interface(role).is_none() {
+            let roles: Vec<&str> = policy
+                .interfaces
+                .iter()
+                .map(|interface| &*interface.name)
+                .collect();
+            return Err(KernelError::new(format!("attach the role '{role}'"))
+                .because("the policy has no such interface")
+                .try_this(format!("it has {}", roles.join(", "))));
+        }
+    }
+    Ok(())
+}
