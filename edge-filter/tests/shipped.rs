@@ -27,11 +27,11 @@ fn edge() -> Checked {
 /// The rules that cite a row of the port summary.
 fn citing(policy: &Policy, row: &str) -> Vec<String> {
     let cited = format!("port summary, row {row}");
-    let cites = |rule: &&Rule| rule.refs.contains(&cited);
+    let does = |rule: &&Rule| rule.refs.contains(&cited);
     policy
         .rules
         .iter()
-        .filter(cites)
+        .filter(does)
         .map(|rule| rule.id.clone())
         .collect()
 }

@@ -237,31 +237,32 @@ impl Builder<'_, '_> {
         };
         match content {
             OpenContent::List(items) => items.push(node),
-            OpenContent::Map { entries, seen, key } => match key.take() {
-                Some((key, mark)) => entries.push(Entry {
-                    key,
-                    mark,
-                    value: node,
-                }),
-                None => {
-                    let (name, mark) = (node.typed().to_owned(), node.mark);
-                    if let Some(first) = seen.insert(name.clone(), mark) {
-                        self.findings.help(
-                            mark,
-                            format!("the key '{name}' stands here a second time"),
-                            format!("the first is on line {}; keep one of them", first.line),
-                        );
-                    }
-                    if plain && !is_text(&name) {
-                        self.findings.help(
-                            mark,
-                            format!("the key '{name}' is not text to YAML"),
-                            format!("write it in quotes: \"{name}\""),
-                        );
-                    }
-                    *key = Some((name, mark));
+            OpenContent::Map { entries, seen, key } => {
+                if let Some((key, mark)) = key.take() {
+                    entries.push(Entry {
+                        key,
+                        mark,
+                        value: node,
+                    });
+                    return;
                 }
-            },
+                let (name, mark) = (node.typed().to_owned(), node.mark);
+                if let Some(first) = seen.insert(name.clone(), mark) {
+                    self.findings.help(
+                        mark,
+                        format!("the key '{name}' stands here a second time"),
+                        format!("the first is on line {}; keep one of them", first.line),
+                    );
+                }
+                if plain && !is_text(&name) {
+                    self.findings.help(
+                        mark,
+                        format!("the key '{name}' is not text to YAML"),
+                        format!("write it in quotes: \"{name}\""),
+                    );
+                }
+                *key = Some((name, mark));
+            }
         }
     }
 

@@ -310,7 +310,11 @@ tests:
         let mut bomb = "a0: &a0 [x]\n".to_owned();
         for level in 1..40 {
             let before = level - 1;
-            bomb += &format!("a{level}: &a{level} [*a{before}, *a{before}, *a{before}]\n");
+            writeln!(
+                bomb,
+                "a{level}: &a{level} [*a{before}, *a{before}, *a{before}]"
+            )
+            .unwrap();
         }
         assert!(errors(&bomb).contains("an alias ('*') is not taken"));
     }

@@ -199,3 +199,11 @@ type Claimed = BTreeSet<String>;
 fn is_audit(policy: Mode, group: Option<Mode>) -> bool {
     policy == Mode::Audit || group == Some(Mode::Audit)
 }
+
+/// The words of an enumeration, in the order of the alphabet.
+#[cfg(test)]
+pub(super) fn words_of<E: fields::Word>() -> Vec<&'static str> {
+    let mut words: Vec<&str> = E::WORDS.iter().map(|(word, _)| *word).collect();
+    words.sort_unstable();
+    words
+}

@@ -9,7 +9,7 @@ use super::super::outline::Node;
 use super::super::ports::parse_one;
 use super::super::rule::Action;
 use super::super::{Expectation, Mode, PacketSpec, PacketTest};
-use super::transports::has_ports;
+use super::transports::{Protocol, has_ports};
 use super::{Resolver, quoted};
 
 /// The source port of a packet that names none.
@@ -117,15 +117,17 @@ impl Resolver<'_> {
             .findings
             .required(&packet.protocol, node, "protocol", of)?;
         let node = node.get("protocol");
-        let protocol = self.protocol(scalar, node)?;
-        if protocol.is_none() {
-            self.findings.help(
-                node.mark,
-                "a packet has one protocol, and 'any' is none",
-                "write tcp, udp, sctp, icmp, icmpv6 or a number",
-            );
+        match self.protocol(scalar, node)? {
+            Protocol::Number(protocol) => Some(protocol),
+            Protocol::Any => {
+                self.findings.help(
+                    node.mark,
+                    "a packet has one protocol, and 'any' is none",
+                    "write tcp, udp, sctp, icmp, icmpv6 or a number",
+                );
+                None
+            }
         }
-        protocol
     }
 
     fn socket(
@@ -140,8 +142,7 @@ impl Resolver<'_> {
         match parse_socket(text) {
             Ok(socket) => Some(socket),
             Err(complaint) => {
-                self.findings
-                    .add(node.get(key).mark, complaint.message, complaint.help);
+                self.findings.complain(node.get(key).mark, &complaint);
                 None
             }
         }
@@ -183,17 +184,15 @@ impl Resolver<'_> {
         }
         let mut flags = 0;
         for word in text.split(',').map(str::trim) {
-            match TCP_FLAGS.iter().find(|(name, _)| *name == word) {
-                Some((_, bit)) => flags |= bit,
-                None => {
-                    self.findings.help(
-                        mark,
-                        format!("{} is not a TCP flag", quoted(word)),
-                        "write some of fin, syn, rst, psh, ack and urg: \"syn,ack\"",
-                    );
-                    return None;
-                }
-            }
+            let Some((_, bit)) = TCP_FLAGS.iter().find(|(name, _)| *name == word) else {
+                self.findings.help(
+                    mark,
+                    format!("{} is not a TCP flag", quoted(word)),
+                    "write some of fin, syn, rst, psh, ack and urg: \"syn,ack\"",
+                );
+                return None;
+            };
+            flags |= bit;
         }
         Some(flags)
     }
@@ -284,16 +283,16 @@ impl Resolver<'_> {
 
     /// A test whose two halves contradict each other could never pass.
     fn agrees(&mut self, action: Action, counter: &CounterId, mark: Mark) {
-        let counted = match counter {
+        let verdict = match counter {
             CounterId::Rule(id) => self.rule_ids.get(id).and_then(|rule| rule.action),
             other => other.action(),
         };
-        if let Some(counted) = counted
-            && counted != action
+        if let Some(verdict) = verdict
+            && verdict != action
         {
             self.findings.help(
                 mark,
-                format!("the test expects '{action}', and what '{counter}' counts is '{counted}'"),
+                format!("the test expects '{action}', and what '{counter}' counts is '{verdict}'"),
                 "change the expected action, or the rule",
             );
         }

@@ -31,6 +31,13 @@ const BY_NUMBER: [(&str, u8); 9] = [
     ("udplite", 136),
 ];
 
+/// What stands behind `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Any,
+    Number(u8),
+}
+
 /// Whether a protocol's header begins with two ports, as far as this language
 /// is concerned: TCP, UDP and SCTP.
 pub(super) fn has_ports(protocol: u8) -> bool {
@@ -38,17 +45,17 @@ pub(super) fn has_ports(protocol: u8) -> bool {
 }
 
 impl Resolver<'_> {
-    /// A protocol; `Some(None)` for `any`, `None` if it holds an error.
-    pub(super) fn protocol(&mut self, scalar: &Scalar, node: &Node) -> Option<Option<u8>> {
+    /// A protocol; `None` if it holds an error.
+    pub(super) fn protocol(&mut self, scalar: &Scalar, node: &Node) -> Option<Protocol> {
         let text = match scalar {
             Scalar::Text(text) if decimal(text).is_none() => text,
-            _ => return self.protocol_number(scalar, node).map(Some),
+            _ => return self.protocol_number(scalar, node).map(Protocol::Number),
         };
         if text == "any" {
-            return Some(None);
+            return Some(Protocol::Any);
         }
         if let Some((_, number)) = PROTOCOLS.iter().find(|(name, _)| name == text) {
-            return Some(Some(*number));
+            return Some(Protocol::Number(*number));
         }
         let help = match BY_NUMBER
             .iter()
@@ -102,9 +109,7 @@ impl Resolver<'_> {
                     self.no_overlap(&ranges, &range, node.mark);
                     ranges.push(range);
                 }
-                Err(complaint) => self
-                    .findings
-                    .add(node.mark, complaint.message, complaint.help),
+                Err(complaint) => self.findings.complain(node.mark, &complaint),
             }
         }
         (self.findings.count() == before).then_some(ranges)
@@ -148,11 +153,11 @@ impl Resolver<'_> {
         from_ports: &Ports,
     ) -> Option<Vec<Transport>> {
         if rule.service.is_written() {
-            return self.from_service(rule, node, from_ports);
+            return self.service_transports(rule, node, from_ports);
         }
         let to_ports = to_ports?;
         let protocol = match &rule.protocol {
-            Field::Absent => None,
+            Field::Absent => Protocol::Any,
             field => {
                 let scalar = self.findings.optional(field, node, "protocol")?;
                 self.protocol(scalar, node.get("protocol"))?
@@ -161,7 +166,7 @@ impl Resolver<'_> {
         let side = if to_ports.is_empty() { "from" } else { "to" };
         let mark = node.get(side).key("ports");
         match protocol {
-            Some(protocol) => {
+            Protocol::Number(protocol) => {
                 let both = if to_ports.is_empty() {
                     from_ports
                 } else {
@@ -174,8 +179,8 @@ impl Resolver<'_> {
                     }]
                 })
             }
-            None if to_ports.is_empty() && from_ports.is_empty() => Some(Vec::new()),
-            None => {
+            Protocol::Any if to_ports.is_empty() && from_ports.is_empty() => Some(Vec::new()),
+            Protocol::Any => {
                 self.findings.help(
                     mark,
                     "there are ports here, and no protocol that has ports",
@@ -186,7 +191,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn from_service(
+    fn service_transports(
         &mut self,
         rule: &document::Rule,
         node: &Node,

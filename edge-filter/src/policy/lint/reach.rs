@@ -64,7 +64,7 @@ fn families_apart(seen: &Seen<'_>) -> Option<(String, &'static str)> {
     ))
 }
 
-/// ICMP under IPv6 and ICMPv6 under IPv4 are numbers that no stack sends.
+/// ICMP under IPv6 and `ICMPv6` under IPv4 are numbers that no stack sends.
 fn wrong_icmp(seen: &Seen<'_>) -> Option<(String, &'static str)> {
     let (from, to) = (
         Families::of(&seen.region.from),
