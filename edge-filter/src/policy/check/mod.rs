@@ -20,6 +20,8 @@ use super::outline::Node;
 use super::rule::{Action, Transport};
 use super::{Interface, Mode, Policy, Rule};
 
+pub(super) use transports::is_ipv6_header;
+
 use fields::quoted;
 
 /// A policy, and where its parts stand: what warnings are made of.

@@ -9,7 +9,7 @@ use super::super::outline::Node;
 use super::super::ports::parse_one;
 use super::super::rule::Action;
 use super::super::{Expectation, Mode, PacketSpec, PacketTest};
-use super::transports::{Protocol, has_ports};
+use super::transports::{Protocol, has_ports, is_ipv6_header};
 use super::{Resolver, quoted};
 
 /// The source port of a packet that names none.
@@ -99,6 +99,13 @@ impl Resolver<'_> {
         let (protocol, (source, source_port), (destination, destination_port)) =
             (protocol?, from?, to?);
         self.packet_ports(node, protocol, source_port, destination_port);
+        if is_ipv6_header(protocol) && source.is_ipv6() {
+            self.findings.help(
+                node.get("protocol").mark,
+                format!("IPv6 has no protocol {protocol}: it is one of its own headers"),
+                "use IPv4 addresses or another protocol",
+            );
+        }
         Some(PacketSpec {
             interface: interface?,
             direction: direction?,

@@ -44,6 +44,13 @@ pub(super) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 132)
 }
 
+/// Whether IPv6 reads a next header of this number as an extension header or as
+/// the end of the chain, and so never as a protocol (IANA, "IPv6 Extension
+/// Header Types"; RFC 8200 §4.7 for 59). ESP, 50, is a protocol here.
+pub(in crate::policy) fn is_ipv6_header(protocol: u8) -> bool {
+    matches!(protocol, 0 | 43 | 44 | 51 | 59 | 60 | 135 | 139 | 140)
+}
+
 impl Resolver<'_> {
     /// A protocol; `None` if it holds an error.
     pub(super) fn protocol(&mut self, scalar: &Scalar, node: &Node) -> Option<Protocol> {
