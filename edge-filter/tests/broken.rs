@@ -73,6 +73,29 @@ fn every_broken_policy_is_refused_for_a_cause_of_its_own() {
     );
 }
 
+/// A snapshot of a policy that is gone would be believed for ever.
+#[test]
+fn every_snapshot_has_its_policy() {
+    for directory in ["broken", "odd"] {
+        let names: Vec<String> = policies(directory)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(directory)
+            .join("snapshots");
+        for entry in std::fs::read_dir(snapshots).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(
+                names.iter().any(|known| known == name),
+                "{directory}: {name}"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_odd_policy_is_read_with_its_warnings() {
     let policies = policies("odd");

@@ -84,14 +84,34 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
         );
         return None;
     }
-    match serde_yaml::from_str(text) {
+    let unreadable = |error: serde_yaml::Error| {
+        let mark = error.location().map_or(root.mark, |location| Mark {
+            line: location.line().max(1),
+            column: location.column().max(1),
+        });
+        (mark, format!("this cannot be read: {error}"))
+    };
+    let value = match serde_yaml::from_str::<serde_yaml::Value>(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let (mark, message) = unreadable(error);
+            findings.say(mark, message);
+            return None;
+        }
+    };
+    if let Some(mark) = root.differs(&value) {
+        findings.help(
+            mark,
+            "this YAML can be read in two ways",
+            "write it more plainly, with quotes around text and brackets around lists",
+        );
+        return None;
+    }
+    match serde_yaml::from_value(value) {
         Ok(document) => Some((root, document)),
         Err(error) => {
-            let mark = error.location().map_or(START, |location| Mark {
-                line: location.line().max(1),
-                column: location.column().max(1),
-            });
-            findings.say(mark, format!("this cannot be read: {error}"));
+            let (mark, message) = unreadable(error);
+            findings.say(mark, message);
             None
         }
     }

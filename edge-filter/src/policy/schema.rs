@@ -125,6 +125,61 @@ mod tests {
         }
     }
 
+    /// A key that the schema requires, the reader misses; no other key.
+    #[test]
+    fn the_schema_requires_what_the_reader_requires() {
+        let schema = schema();
+        let policy: Value =
+            serde_yaml::from_str(include_str!("../../../config/lync-2013-edge.yaml")).unwrap();
+        let mappings = [
+            ("", "Policy"),
+            ("/interfaces/external", "Interface"),
+            ("/services/dns/0", "Service"),
+            ("/groups/0", "Group"),
+            ("/groups/0/rules/0", "Rule"),
+            ("/groups/0/rules/0/to", "Endpoint"),
+            ("/tests/0", "Test"),
+            ("/tests/0/packet", "Packet"),
+            ("/tests/0/expect", "Expect"),
+        ];
+        for (pointer, name) in mappings {
+            let required = schema["$defs"][name]
+                .get("required")
+                .map(strings)
+                .unwrap_or_default();
+            let keys: Vec<String> = policy
+                .pointer(pointer)
+                .unwrap()
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect();
+            assert!(
+                required
+                    .iter()
+                    .all(|key| keys.iter().any(|written| written == key))
+            );
+            for key in keys {
+                let mut without = policy.clone();
+                without
+                    .pointer_mut(pointer)
+                    .unwrap()
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(&key);
+                let text = serde_yaml::to_string(&without).unwrap();
+                let read = crate::policy::read("p.yaml", &text, jiff::civil::date(2027, 6, 30));
+                let missed = read.err().is_some_and(|found| {
+                    found
+                        .iter()
+                        .any(|one| one.message.contains(&format!("has no '{key}', and")))
+                });
+                assert_eq!(missed, required.contains(key.as_str()), "{name}: {key}");
+            }
+        }
+    }
+
     /// A validator of what the schema uses of JSON Schema, patterns excepted.
     fn fits(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {value}"));
