@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The policy cannot be used.
     Error,
@@ -15,7 +18,7 @@ pub enum Severity {
 ///
 /// It prints as `FILE:LINE:COLUMN: error: rule 'ID': MESSAGE`, and the help,
 /// if there is any, on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// How grave it is.
     pub severity: Severity,
@@ -34,7 +37,8 @@ pub struct Diagnostic {
 }
 
 /// All the errors of a policy, in the order of the file. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 /// A place in a file: line and column, both counted from 1.

@@ -17,6 +17,9 @@ use super::outline::{Node, outline};
 /// at length is about half of it.
 const MAX_TEXT: usize = 32 << 20;
 
+/// What helps where the two parsers are of different opinions.
+const QUOTES: &str = "write addresses and other text with colons in quotes, and lists in brackets";
+
 const START: Mark = Mark { line: 1, column: 1 };
 
 /// A policy without errors, and what is odd about it all the same.
@@ -95,23 +98,19 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
         Ok(value) => value,
         Err(error) => {
             let (mark, message) = unreadable(error);
-            findings.say(mark, message);
+            findings.help(mark, message, QUOTES);
             return None;
         }
     };
     if let Some(mark) = root.differs(&value) {
-        findings.help(
-            mark,
-            "this YAML can be read in two ways",
-            "write it more plainly, with quotes around text and brackets around lists",
-        );
+        findings.help(mark, "this YAML can be read in two ways", QUOTES);
         return None;
     }
     match serde_yaml::from_value(value) {
         Ok(document) => Some((root, document)),
         Err(error) => {
             let (mark, message) = unreadable(error);
-            findings.say(mark, message);
+            findings.help(mark, message, QUOTES);
             None
         }
     }
