@@ -101,3 +101,17 @@ fn every_rule_is_tested_and_has_packets_that_it_must_not_take() {
         );
     }
 }
+
+#[test]
+fn the_example_in_the_documentation_is_a_policy() {
+    let page = include_str!("../../docs/policy.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let checked = read("policy.md", example, TODAY).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
+    assert!(
+        checked.warnings[0]
+            .message
+            .contains("not a complete edge policy")
+    );
+}

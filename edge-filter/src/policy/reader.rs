@@ -66,6 +66,17 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
     }
     // A byte order mark is no part of the text (YAML 1.2.2 §5.2).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some((mark, control)) = control_character(text) {
+        findings.help(
+            mark,
+            format!(
+                "the control character U+{:04X} stands here",
+                u32::from(control)
+            ),
+            "remove it; a policy is text with line ends and blanks, and nothing else unseen",
+        );
+        return None;
+    }
     let Some(root) = outline(text, findings) else {
         if findings.count() == 0 {
             findings.help(
@@ -114,6 +125,22 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
             None
         }
     }
+}
+
+/// The first character that YAML does not take (YAML 1.2.2 §5.1). The parser of
+/// values refuses it, too, and counts in bytes from the start of the file.
+fn control_character(text: &str) -> Option<(Mark, char)> {
+    let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    text.lines().enumerate().find_map(|(line, text)| {
+        let (column, found) = text.chars().enumerate().find(|(_, c)| control(*c))?;
+        Some((
+            Mark {
+                line: line + 1,
+                column: column + 1,
+            },
+            found,
+        ))
+    })
 }
 
 fn failed(findings: Findings<'_>) -> Diagnostics {
