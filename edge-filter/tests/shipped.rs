@@ -27,11 +27,11 @@ fn edge() -> Checked {
 /// The rules that cite a row of the port summary.
 fn citing(policy: &Policy, row: &str) -> Vec<String> {
     let cited = format!("port summary, row {row}");
-    let cites = |rule: &&Rule| rule.refs.contains(&cited);
+    let does = |rule: &&Rule| rule.refs.contains(&cited);
     policy
         .rules
         .iter()
-        .filter(cites)
+        .filter(does)
         .map(|rule| rule.id.clone())
         .collect()
 }
@@ -100,4 +100,18 @@ fn every_rule_is_tested_and_has_packets_that_it_must_not_take() {
                 .any(|test| test.packet.direction == Direction::Outbound)
         );
     }
+}
+
+#[test]
+fn the_example_in_the_documentation_is_a_policy() {
+    let page = include_str!("../../docs/policy.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let checked = read("policy.md", example, TODAY).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
+    assert!(
+        checked.warnings[0]
+            .message
+            .contains("not a complete edge policy")
+    );
 }

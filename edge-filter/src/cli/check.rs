@@ -1,6 +1,5 @@
 //! `edge-filter check`: every mistake in a policy, without a look at the machine.
 
-use serde::Serialize;
 use serde_json::json;
 
 use super::args::CheckArgs;
@@ -9,7 +8,7 @@ use super::output::{print, print_json};
 use super::policy_file;
 use crate::compile::compile;
 use crate::kernel::KernelError;
-use crate::policy::{Checked, Diagnostic, Direction, Outbound, Policy, Severity};
+use crate::policy::{Checked, Direction, Outbound, Policy};
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.json.json {
@@ -50,41 +49,12 @@ fn run_json(args: &CheckArgs) -> Result<(), Failure> {
             "rules": policy.rules.len(),
             "tests": policy.tests.len(),
         })),
-        "diagnostics": findings.iter().map(Finding::from).collect::<Vec<_>>(),
+        "diagnostics": findings,
     }));
     if policy.is_some() {
         Ok(())
     } else {
         Err(Failure::Said)
-    }
-}
-
-/// A diagnostic in JSON.
-#[derive(Serialize)]
-struct Finding<'a> {
-    severity: &'static str,
-    file: &'a str,
-    line: usize,
-    column: usize,
-    rule: Option<&'a str>,
-    message: &'a str,
-    help: Option<&'a str>,
-}
-
-impl<'a> From<&'a Diagnostic> for Finding<'a> {
-    fn from(found: &'a Diagnostic) -> Self {
-        Self {
-            severity: match found.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            file: &found.file,
-            line: found.line,
-            column: found.column,
-            rule: found.rule.as_deref(),
-            message: &found.message,
-            help: found.help.as_deref(),
-        }
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn print_json<T: Serialize>(value: &T) {
 pub(super) fn table(header: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_header(header.iter().copied());
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));

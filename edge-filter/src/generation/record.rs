@@ -299,8 +299,6 @@ mod words {
                 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
                 use crate::policy::$type;
-
-                #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
                 pub(in super::super) fn serialize<S: Serializer>(
                     value: &$type,
                     serializer: S,

@@ -221,7 +221,9 @@ fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
     let mut counters: Vec<CounterReport> = current.chain(former).collect();
     counters.sort_by_key(|counter| counter.slot.kind != "rule" && counter.slot.kind != "audit");
     let mut sum = Count::default();
-    counters.iter().for_each(|counter| sum += counter.count);
+    for counter in &counters {
+        sum += counter.count;
+    }
     HookCounters {
         interface: hook.interface.clone(),
         device: hook.device.clone(),

@@ -1,7 +1,7 @@
 //! Packets in the words of the command line.
 
 use super::check::packets::{parse_socket, parse_tcp_flags};
-use super::check::transports::{has_ports, parse_protocol};
+use super::check::transports::{Protocol, has_ports, parse_protocol};
 use super::ports::decimal;
 use super::{Direction, PacketSpec};
 
@@ -67,8 +67,8 @@ fn protocol(text: &str) -> Result<u8, String> {
             .map_err(|_| format!("there is no protocol {number}: they are 0 to 255"));
     }
     match parse_protocol(text) {
-        Ok(Some(protocol)) => Ok(protocol),
-        Ok(None) => Err("a packet has one protocol, and 'any' is none".to_owned()),
+        Ok(Protocol::Number(protocol)) => Ok(protocol),
+        Ok(Protocol::Any) => Err("a packet has one protocol, and 'any' is none".to_owned()),
         Err(complaint) => Err(complaint.to_string()),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The policy cannot be used.
     Error,
@@ -15,7 +18,7 @@ pub enum Severity {
 ///
 /// It prints as `FILE:LINE:COLUMN: error: rule 'ID': MESSAGE`, and the help,
 /// if there is any, on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// How grave it is.
     pub severity: Severity,
@@ -34,7 +37,8 @@ pub struct Diagnostic {
 }
 
 /// All the errors of a policy, in the order of the file. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 /// A place in a file: line and column, both counted from 1.
@@ -108,26 +112,36 @@ impl<'a> Findings<'a> {
     }
 
     /// Adds a finding that its message says all about.
-    pub(super) fn say(&mut self, mark: Mark, message: impl Into<String>) {
-        self.add(mark, message.into(), None);
+    pub(super) fn say(&mut self, mark: Mark, message: impl AsRef<str>) {
+        self.add(mark, message, None::<&str>);
     }
 
     /// Adds a finding, and what to do about it.
-    pub(super) fn help(&mut self, mark: Mark, message: impl Into<String>, help: impl Into<String>) {
-        self.add(mark, message.into(), Some(help.into()));
+    pub(super) fn help(&mut self, mark: Mark, message: impl AsRef<str>, help: impl AsRef<str>) {
+        self.add(mark, message, Some(help));
     }
 
     /// Adds a finding, and what to do about it if that is known.
-    pub(super) fn add(&mut self, mark: Mark, message: String, help: Option<String>) {
+    pub(super) fn add(
+        &mut self,
+        mark: Mark,
+        message: impl AsRef<str>,
+        help: Option<impl AsRef<str>>,
+    ) {
         self.found.push(Diagnostic {
             severity: self.severity,
             file: self.file.to_owned(),
             line: mark.line,
             column: mark.column,
-            rule: self.rule.clone(),
-            message,
-            help,
+            rule: self.rule.as_deref().map(printable),
+            message: printable(message.as_ref()),
+            help: help.map(|help| printable(help.as_ref())),
         });
+    }
+
+    /// Adds what a function complained of.
+    pub(super) fn complain(&mut self, mark: Mark, complaint: &Complaint) {
+        self.add(mark, &complaint.message, complaint.help.as_deref());
     }
 
     /// How many findings there are so far.
@@ -141,6 +155,20 @@ impl<'a> Findings<'a> {
             .sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
         self.found
     }
+}
+
+/// Messages quote the policy, and a policy can hold anything: what would move
+/// the cursor or end the line is escaped.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{feff}') {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
 }
 
 /// A help line: the candidate that `word` most likely stands for, or all of
@@ -258,6 +286,14 @@ mod tests {
             "p.yaml:1:2: error: no name\n\
              p.yaml:3:7: error: rule 'sip-out': no port 0\n  help: leave it out"
         );
+    }
+
+    #[test]
+    fn a_policy_cannot_write_to_the_terminal() {
+        let mut findings = Findings::new("p.yaml", Severity::Error);
+        findings.say(Mark { line: 1, column: 1 }, "the key 'a\u{1b}[2J\nb'");
+        let printed = Diagnostics::of(findings.into_sorted()).to_string();
+        assert_eq!(printed, "p.yaml:1:1: error: the key 'a\\u{1b}[2J\\nb'");
     }
 
     #[test]

@@ -22,12 +22,14 @@ pub mod packet;
 mod ports;
 mod reader;
 pub mod rule;
+mod schema;
 
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Interface, Outbound, Trust};
 pub use reader::{Checked, read};
 pub use rule::{Action, Direction, Endpoint, Ports, Rule, Transport};
+pub use schema::SCHEMA;
 
 use ipnet::IpNet;
 

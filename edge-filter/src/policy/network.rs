@@ -11,28 +11,24 @@ use super::diagnostic::Complaint;
 /// The most CIDRs that a refused address range is spelled out in.
 const SPELLED_OUT: usize = 6;
 
-/// Reads a network that contains at least one character that no name has in
-/// the same place, so that it cannot be a name.
+/// Reads a network. `Ok(None)` means that the text does not look like one at
+/// all, and so can be a name.
 ///
-/// `Ok(None)` means that the text does not look like an address at all.
+/// # Errors
+/// The text is nearly an address, or an address that is not a network.
 pub(super) fn parse(text: &str) -> Result<Option<IpNet>, Complaint> {
     let net = match text.split_once('/') {
-        Some((address, length)) => match lenient_address(address) {
-            Some(address) => with_length(text, address, length)?,
-            None if looks_like_an_address(address) => return Err(no_address(text, address)),
-            None => return Ok(None),
+        // No name holds a '/', so nothing else can be meant than a network.
+        Some((address, length)) => match address.parse() {
+            Ok(address) => with_length(text, address, length)?,
+            Err(_) => return Err(no_address(text, address)),
         },
-        None => match lenient_address(text) {
-            Some(address) => IpNet::from(address),
-            None => return nearly_an_address(text).map_or(Ok(None), Err),
+        None => match text.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => return nearly_an_address(text).map_or(Ok(None), Err),
         },
     };
     check(text, net).map(Some)
-}
-
-/// An address, without the decorations that other tools print around it.
-pub(super) fn lenient_address(text: &str) -> Option<IpAddr> {
-    text.parse().ok()
 }
 
 fn with_length(text: &str, address: IpAddr, length: &str) -> Result<IpNet, Complaint> {
@@ -90,8 +86,7 @@ fn check(text: &str, net: IpNet) -> Result<IpNet, Complaint> {
 /// What was likely meant by a text without `/` that is no address.
 fn nearly_an_address(text: &str) -> Option<Complaint> {
     if let Some((first, last)) = text.split_once('-')
-        && let (Some(first), Some(last)) =
-            (lenient_address(first.trim()), lenient_address(last.trim()))
+        && let (Ok(first), Ok(last)) = (first.trim().parse(), last.trim().parse())
     {
         return Some(range(text, first, last));
     }
@@ -239,6 +234,10 @@ mod tests {
         assert_eq!(
             help("192.0.2"),
             "it has 3 of the four numbers of an IPv4 address"
+        );
+        assert_eq!(
+            help("10/8"),
+            "it has 1 of the four numbers of an IPv4 address"
         );
         assert!(help("192.0.2.*").contains("192.0.2.0/24"));
         assert!(help("192.0.2.010").contains("leading zeros"));

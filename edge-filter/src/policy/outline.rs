@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
+use serde_yaml::Value;
 
 use super::diagnostic::{Findings, Mark};
 
@@ -99,6 +100,42 @@ impl Node {
             Content::Scalar(text) => text,
             _ => "",
         }
+    }
+
+    /// The first place where serde read something else than stands here. Both
+    /// parsers are believed, the one for values and the other for places, so
+    /// they must have read the same.
+    pub(super) fn differs(&self, value: &Value) -> Option<Mark> {
+        let differs = match (&self.content, value) {
+            (Content::List(items), Value::Sequence(values)) if items.len() == values.len() => {
+                return items
+                    .iter()
+                    .zip(values)
+                    .find_map(|(item, value)| item.differs(value));
+            }
+            (Content::Map(entries), Value::Mapping(values)) if entries.len() == values.len() => {
+                return entries
+                    .iter()
+                    .zip(values)
+                    .find_map(|(entry, (key, value))| {
+                        let other = key.as_str() != Some(entry.key.as_str());
+                        if other {
+                            Some(entry.mark)
+                        } else {
+                            entry.value.differs(value)
+                        }
+                    });
+            }
+            (Content::Scalar(typed), Value::String(text)) => typed != text,
+            (Content::Scalar(typed), Value::Null) => {
+                !matches!(typed.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
+            (Content::Scalar(typed), Value::Bool(_) | Value::Number(_)) => {
+                serde_yaml::from_str::<Value>(typed).ok().as_ref() != Some(value)
+            }
+            _ => true,
+        };
+        differs.then_some(self.mark)
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -237,31 +274,32 @@ impl Builder<'_, '_> {
         };
         match content {
             OpenContent::List(items) => items.push(node),
-            OpenContent::Map { entries, seen, key } => match key.take() {
-                Some((key, mark)) => entries.push(Entry {
-                    key,
-                    mark,
-                    value: node,
-                }),
-                None => {
-                    let (name, mark) = (node.typed().to_owned(), node.mark);
-                    if let Some(first) = seen.insert(name.clone(), mark) {
-                        self.findings.help(
-                            mark,
-                            format!("the key '{name}' stands here a second time"),
-                            format!("the first is on line {}; keep one of them", first.line),
-                        );
-                    }
-                    if plain && !is_text(&name) {
-                        self.findings.help(
-                            mark,
-                            format!("the key '{name}' is not text to YAML"),
-                            format!("write it in quotes: \"{name}\""),
-                        );
-                    }
-                    *key = Some((name, mark));
+            OpenContent::Map { entries, seen, key } => {
+                if let Some((key, mark)) = key.take() {
+                    entries.push(Entry {
+                        key,
+                        mark,
+                        value: node,
+                    });
+                    return;
                 }
-            },
+                let (name, mark) = (node.typed().to_owned(), node.mark);
+                if let Some(first) = seen.insert(name.clone(), mark) {
+                    self.findings.help(
+                        mark,
+                        format!("the key '{name}' stands here a second time"),
+                        format!("the first is on line {}; keep one of them", first.line),
+                    );
+                }
+                if plain && !is_text(&name) {
+                    self.findings.help(
+                        mark,
+                        format!("the key '{name}' is not text to YAML"),
+                        format!("write it in quotes: \"{name}\""),
+                    );
+                }
+                *key = Some((name, mark));
+            }
         }
     }
 
@@ -295,12 +333,64 @@ impl Builder<'_, '_> {
 /// Whether YAML takes an unquoted word for text rather than for a number, a
 /// truth value or nothing.
 fn is_text(word: &str) -> bool {
-    matches!(serde_yaml::from_str(word), Ok(serde_yaml::Value::String(_)))
+    matches!(serde_yaml::from_str(word), Ok(Value::String(_)))
 }
 
 fn place(marker: Marker) -> Mark {
     Mark {
         line: marker.line(),
         column: marker.col() + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diagnostic::Severity;
+    use super::*;
+
+    fn outlined(text: &str) -> Node {
+        let mut findings = Findings::new("p.yaml", Severity::Error);
+        let node = outline(text, &mut findings).unwrap();
+        assert_eq!(findings.into_sorted(), []);
+        node
+    }
+
+    #[test]
+    fn places_are_counted_from_one_and_in_characters() {
+        let root = outlined("a: 1\nb:\n  - \u{e4}\u{20ac}\n  - { c: \u{e4}, d: x }\n");
+        assert_eq!(root.get("a").mark, Mark { line: 1, column: 4 });
+        assert_eq!(root.get("b").at(0).mark, Mark { line: 3, column: 5 });
+        let map = root.get("b").at(1);
+        assert_eq!(map.mark, Mark { line: 4, column: 5 });
+        assert_eq!(
+            map.key("d"),
+            Mark {
+                line: 4,
+                column: 13
+            }
+        );
+        assert_eq!(map.get("d").typed(), "x");
+        assert_eq!(map.get("absent").mark, map.mark);
+    }
+
+    #[test]
+    fn both_parsers_read_what_policies_are_made_of_alike() {
+        let text = "a: [0x1bb, \"443\", 050, 1e3, ~, true, no, 1_000, '', .5, 2027-06-30]\n\
+                    b: >-\n  one\n  two\nc:\nd: { \"e\\u0041\": x }\nf: 'it''s'\n";
+        let value: Value = serde_yaml::from_str(text).unwrap();
+        assert_eq!(outlined(text).differs(&value), None);
+    }
+
+    #[test]
+    fn a_difference_is_found_where_it_is() {
+        let root = outlined("a: 1\nb: [x, y]\n");
+        for (other, line) in [
+            ("a: 2\nb: [x, y]", 1),
+            ("a: 1\nb: [x, z]", 2),
+            ("a: 1\nc: []", 2),
+        ] {
+            let value = serde_yaml::from_str(other).unwrap();
+            assert_eq!(root.differs(&value).unwrap().line, line, "{other}");
+        }
     }
 }

@@ -17,6 +17,9 @@ use super::outline::{Node, outline};
 /// at length is about half of it.
 const MAX_TEXT: usize = 32 << 20;
 
+/// What helps where the two parsers are of different opinions.
+const QUOTES: &str = "write addresses and other text with colons in quotes, and lists in brackets";
+
 const START: Mark = Mark { line: 1, column: 1 };
 
 /// A policy without errors, and what is odd about it all the same.
@@ -63,6 +66,17 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
     }
     // A byte order mark is no part of the text (YAML 1.2.2 §5.2).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some((mark, control)) = control_character(text) {
+        findings.help(
+            mark,
+            format!(
+                "the control character U+{:04X} stands here",
+                u32::from(control)
+            ),
+            "remove it; a policy is text with line ends and blanks, and nothing else unseen",
+        );
+        return None;
+    }
     let Some(root) = outline(text, findings) else {
         if findings.count() == 0 {
             findings.help(
@@ -84,17 +98,49 @@ fn parse(text: &str, findings: &mut Findings<'_>) -> Option<(Node, Document)> {
         );
         return None;
     }
-    match serde_yaml::from_str(text) {
+    let unreadable = |error: serde_yaml::Error| {
+        let mark = error.location().map_or(root.mark, |location| Mark {
+            line: location.line().max(1),
+            column: location.column().max(1),
+        });
+        (mark, format!("this cannot be read: {error}"))
+    };
+    let value = match serde_yaml::from_str::<serde_yaml::Value>(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let (mark, message) = unreadable(error);
+            findings.help(mark, message, QUOTES);
+            return None;
+        }
+    };
+    if let Some(mark) = root.differs(&value) {
+        findings.help(mark, "this YAML can be read in two ways", QUOTES);
+        return None;
+    }
+    match serde_yaml::from_value(value) {
         Ok(document) => Some((root, document)),
         Err(error) => {
-            let mark = error.location().map_or(START, |location| Mark {
-                line: location.line().max(1),
-                column: location.column().max(1),
-            });
-            findings.say(mark, format!("this cannot be read: {error}"));
+            let (mark, message) = unreadable(error);
+            findings.help(mark, message, QUOTES);
             None
         }
     }
+}
+
+/// The first character that YAML does not take (YAML 1.2.2 §5.1). The parser of
+/// values refuses it, too, and counts in bytes from the start of the file.
+fn control_character(text: &str) -> Option<(Mark, char)> {
+    let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    text.lines().enumerate().find_map(|(line, text)| {
+        let (column, found) = text.chars().enumerate().find(|(_, c)| control(*c))?;
+        Some((
+            Mark {
+                line: line + 1,
+                column: column + 1,
+            },
+            found,
+        ))
+    })
 }
 
 fn failed(findings: Findings<'_>) -> Diagnostics {
@@ -310,7 +356,11 @@ tests:
         let mut bomb = "a0: &a0 [x]\n".to_owned();
         for level in 1..40 {
             let before = level - 1;
-            bomb += &format!("a{level}: &a{level} [*a{before}, *a{before}, *a{before}]\n");
+            writeln!(
+                bomb,
+                "a{level}: &a{level} [*a{before}, *a{before}, *a{before}]"
+            )
+            .unwrap();
         }
         assert!(errors(&bomb).contains("an alias ('*') is not taken"));
     }

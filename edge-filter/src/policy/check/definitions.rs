@@ -8,6 +8,7 @@ use super::super::document::{self, Document, List};
 use super::super::network;
 use super::super::outline::Node;
 use super::super::rule::{Ports, Transport};
+use super::transports::Protocol;
 use super::{Definition, Resolver, quoted};
 
 /// The network that every policy knows.
@@ -95,9 +96,7 @@ impl Resolver<'_> {
     ) -> Option<IpNet> {
         match network::parse(text) {
             Ok(Some(net)) => return Some(net),
-            Err(complaint) => self
-                .findings
-                .add(node.mark, complaint.message, complaint.help),
+            Err(complaint) => self.findings.complain(node.mark, &complaint),
             Ok(None) if text == ANY || all.0.iter().any(|(name, _)| name == text) => {
                 self.findings.help(
                     node.mark,
@@ -165,9 +164,7 @@ impl Resolver<'_> {
         }
         match network::parse(text) {
             Ok(Some(net)) => return vec![net],
-            Err(complaint) => self
-                .findings
-                .add(node.mark, complaint.message, complaint.help),
+            Err(complaint) => self.findings.complain(node.mark, &complaint),
             Ok(None) if self.services.contains_key(text) => self.findings.help(
                 node.mark,
                 format!("'{text}' is a service, where networks are listed"),
@@ -233,7 +230,7 @@ impl Resolver<'_> {
             .required(&service.protocol, node, "protocol", of)?;
         let ports = self.optional_ports(&service.ports, node);
         let at = node.get("protocol");
-        let Some(protocol) = self.protocol(scalar, at)? else {
+        let Protocol::Number(protocol) = self.protocol(scalar, at)? else {
             self.findings.help(
                 at.mark,
                 "a service names its protocols, and 'any' is none",

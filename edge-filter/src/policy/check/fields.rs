@@ -19,7 +19,7 @@ pub(super) trait Expected {
 }
 
 /// An enumeration that policies spell in words.
-pub(super) trait Word: Copy + 'static {
+pub(in crate::policy) trait Word: Copy + 'static {
     const WORDS: &[(&str, Self)];
 }
 
@@ -260,9 +260,7 @@ impl Findings<'_> {
         };
         let bytes = name.as_bytes();
         let shape = bytes.iter().all(|byte| body(*byte))
-            && bytes
-                .first()
-                .is_some_and(|first| first.is_ascii_alphanumeric());
+            && bytes.first().is_some_and(u8::is_ascii_alphanumeric);
         if !shape {
             self.help(
                 mark,
@@ -281,7 +279,7 @@ impl Findings<'_> {
     }
 }
 
-/// A text in quotes, with what cannot be printed escaped.
+/// A text in quotes.
 pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.escape_debug())
+    format!("'{text}'")
 }

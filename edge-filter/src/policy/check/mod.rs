@@ -20,6 +20,8 @@ use super::outline::Node;
 use super::rule::{Action, Transport};
 use super::{Interface, Mode, Policy, Rule};
 
+pub(super) use transports::is_ipv6_header;
+
 use fields::quoted;
 
 /// A policy, and where its parts stand: what warnings are made of.
@@ -198,4 +200,12 @@ type Claimed = BTreeSet<String>;
 /// Whether a mode, or the policy's, makes drops pass.
 fn is_audit(policy: Mode, group: Option<Mode>) -> bool {
     policy == Mode::Audit || group == Some(Mode::Audit)
+}
+
+/// The words of an enumeration, in the order of the alphabet.
+#[cfg(test)]
+pub(super) fn words_of<E: fields::Word>() -> Vec<&'static str> {
+    let mut words: Vec<&str> = E::WORDS.iter().map(|(word, _)| *word).collect();
+    words.sort_unstable();
+    words
 }

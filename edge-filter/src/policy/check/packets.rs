@@ -9,7 +9,7 @@ use super::super::outline::Node;
 use super::super::ports::parse_one;
 use super::super::rule::Action;
 use super::super::{Expectation, Mode, PacketSpec, PacketTest};
-use super::transports::has_ports;
+use super::transports::{Protocol, has_ports, is_ipv6_header};
 use super::{Resolver, quoted};
 
 /// The source port of a packet that names none.
@@ -99,6 +99,13 @@ impl Resolver<'_> {
         let (protocol, (source, source_port), (destination, destination_port)) =
             (protocol?, from?, to?);
         self.packet_ports(node, protocol, source_port, destination_port);
+        if is_ipv6_header(protocol) && source.is_ipv6() {
+            self.findings.help(
+                node.get("protocol").mark,
+                format!("IPv6 has no protocol {protocol}: it is one of its own headers"),
+                "use IPv4 addresses or another protocol",
+            );
+        }
         Some(PacketSpec {
             interface: interface?,
             direction: direction?,
@@ -117,15 +124,17 @@ impl Resolver<'_> {
             .findings
             .required(&packet.protocol, node, "protocol", of)?;
         let node = node.get("protocol");
-        let protocol = self.protocol(scalar, node)?;
-        if protocol.is_none() {
-            self.findings.help(
-                node.mark,
-                "a packet has one protocol, and 'any' is none",
-                "write tcp, udp, sctp, icmp, icmpv6 or a number",
-            );
+        match self.protocol(scalar, node)? {
+            Protocol::Number(protocol) => Some(protocol),
+            Protocol::Any => {
+                self.findings.help(
+                    node.mark,
+                    "a packet has one protocol, and 'any' is none",
+                    "write tcp, udp, sctp, icmp, icmpv6 or a number",
+                );
+                None
+            }
         }
-        protocol
     }
 
     fn socket(
@@ -140,8 +149,7 @@ impl Resolver<'_> {
         match parse_socket(text) {
             Ok(socket) => Some(socket),
             Err(complaint) => {
-                self.findings
-                    .add(node.get(key).mark, complaint.message, complaint.help);
+                self.findings.complain(node.get(key).mark, &complaint);
                 None
             }
         }
@@ -276,16 +284,16 @@ impl Resolver<'_> {
 
     /// A test whose two halves contradict each other could never pass.
     fn agrees(&mut self, action: Action, counter: &CounterId, mark: Mark) {
-        let counted = match counter {
+        let verdict = match counter {
             CounterId::Rule(id) => self.rule_ids.get(id).and_then(|rule| rule.action),
             other => other.action(),
         };
-        if let Some(counted) = counted
-            && counted != action
+        if let Some(verdict) = verdict
+            && verdict != action
         {
             self.findings.help(
                 mark,
-                format!("the test expects '{action}', and what '{counter}' counts is '{counted}'"),
+                format!("the test expects '{action}', and what '{counter}' counts is '{verdict}'"),
                 "change the expected action, or the rule",
             );
         }

@@ -31,19 +31,26 @@ const BY_NUMBER: [(&str, u8); 9] = [
     ("udplite", 136),
 ];
 
+/// What stands behind `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum Protocol {
+    Any,
+    Number(u8),
+}
+
 /// Whether a protocol's header begins with two ports, as far as this language
 /// is concerned: TCP, UDP and SCTP.
 pub(in crate::policy) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 132)
 }
 
-/// A protocol by its name; `None` for `any`.
-pub(in crate::policy) fn parse_protocol(text: &str) -> Result<Option<u8>, Complaint> {
+/// A protocol by its name.
+pub(in crate::policy) fn parse_protocol(text: &str) -> Result<Protocol, Complaint> {
     if text == "any" {
-        return Ok(None);
+        return Ok(Protocol::Any);
     }
     if let Some((_, number)) = PROTOCOLS.iter().find(|(name, _)| *name == text) {
-        return Ok(Some(*number));
+        return Ok(Protocol::Number(*number));
     }
     let help = match BY_NUMBER
         .iter()
@@ -58,12 +65,19 @@ pub(in crate::policy) fn parse_protocol(text: &str) -> Result<Option<u8>, Compla
     })
 }
 
+/// Whether IPv6 reads a next header of this number as an extension header or as
+/// the end of the chain, and so never as a protocol (IANA, "IPv6 Extension
+/// Header Types"; RFC 8200 §4.7 for 59). ESP, 50, is a protocol here.
+pub(in crate::policy) fn is_ipv6_header(protocol: u8) -> bool {
+    matches!(protocol, 0 | 43 | 44 | 51 | 59 | 60 | 135 | 139 | 140)
+}
+
 impl Resolver<'_> {
-    /// A protocol; `Some(None)` for `any`, `None` if it holds an error.
-    pub(super) fn protocol(&mut self, scalar: &Scalar, node: &Node) -> Option<Option<u8>> {
+    /// A protocol; `None` if it holds an error.
+    pub(super) fn protocol(&mut self, scalar: &Scalar, node: &Node) -> Option<Protocol> {
         let text = match scalar {
             Scalar::Text(text) if decimal(text).is_none() => text,
-            _ => return self.protocol_number(scalar, node).map(Some),
+            _ => return self.protocol_number(scalar, node).map(Protocol::Number),
         };
         match parse_protocol(text) {
             Ok(protocol) => Some(protocol),
@@ -112,9 +126,7 @@ impl Resolver<'_> {
                     self.no_overlap(&ranges, &range, node.mark);
                     ranges.push(range);
                 }
-                Err(complaint) => self
-                    .findings
-                    .add(node.mark, complaint.message, complaint.help),
+                Err(complaint) => self.findings.complain(node.mark, &complaint),
             }
         }
         (self.findings.count() == before).then_some(ranges)
@@ -158,11 +170,11 @@ impl Resolver<'_> {
         from_ports: &Ports,
     ) -> Option<Vec<Transport>> {
         if rule.service.is_written() {
-            return self.from_service(rule, node, from_ports);
+            return self.service_transports(rule, node, from_ports);
         }
         let to_ports = to_ports?;
         let protocol = match &rule.protocol {
-            Field::Absent => None,
+            Field::Absent => Protocol::Any,
             field => {
                 let scalar = self.findings.optional(field, node, "protocol")?;
                 self.protocol(scalar, node.get("protocol"))?
@@ -171,7 +183,7 @@ impl Resolver<'_> {
         let side = if to_ports.is_empty() { "from" } else { "to" };
         let mark = node.get(side).key("ports");
         match protocol {
-            Some(protocol) => {
+            Protocol::Number(protocol) => {
                 let both = if to_ports.is_empty() {
                     from_ports
                 } else {
@@ -184,8 +196,8 @@ impl Resolver<'_> {
                     }]
                 })
             }
-            None if to_ports.is_empty() && from_ports.is_empty() => Some(Vec::new()),
-            None => {
+            Protocol::Any if to_ports.is_empty() && from_ports.is_empty() => Some(Vec::new()),
+            Protocol::Any => {
                 self.findings.help(
                     mark,
                     "there are ports here, and no protocol that has ports",
@@ -196,7 +208,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn from_service(
+    fn service_transports(
         &mut self,
         rule: &document::Rule,
         node: &Node,

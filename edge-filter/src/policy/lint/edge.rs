@@ -38,8 +38,7 @@ pub(super) fn shared_port(rules: &Rules<'_>, findings: &mut Findings<'_>) {
 /// Warns of a policy that federates over SIP and cannot do so: the ten
 /// documented rows alone are such a policy.
 pub(super) fn incomplete(rules: &Rules<'_>, findings: &mut Findings<'_>) {
-    let sip =
-        |seen: &&Seen<'_>| seen.rule.action == Action::Allow && names_port(seen.rule, TCP, SIP);
+    let sip = |seen: &&Seen<'_>| seen.rule.action == Action::Allow && is_sip(seen.rule);
     let Some(first) = rules.rules.iter().find(sip) else {
         return;
     };
@@ -51,15 +50,15 @@ pub(super) fn incomplete(rules: &Rules<'_>, findings: &mut Findings<'_>) {
     };
     let mut missing = Vec::new();
     if !has(Direction::Outbound, UDP, DNS) {
-        missing.push("DNS (port 53 outbound)".to_owned());
+        missing.push("DNS (port 53 outbound)");
     }
     if !has(Direction::Outbound, TCP, HTTP) {
-        missing.push("certificate revocation lists (TCP 80 outbound)".to_owned());
+        missing.push("certificate revocation lists (TCP 80 outbound)");
     }
     match edges_on_https(rules) {
-        0 => missing.push("clients (TCP 443 inbound)".to_owned()),
+        0 => missing.push("clients (TCP 443 inbound)"),
         1 | 2 => {
-            missing.push("all three of Access, Web Conferencing and A/V on TCP 443".to_owned())
+            missing.push("all three of Access, Web Conferencing and A/V on TCP 443");
         }
         _ => {}
     }
@@ -102,6 +101,13 @@ fn edges_on_https(rules: &Rules<'_>) -> usize {
 
 fn allows(rule: &Rule, direction: Direction) -> bool {
     rule.action == Action::Allow && rule.direction == direction
+}
+
+/// Whether the rule is there for SIP among others, and not for ports at large.
+fn is_sip(rule: &Rule) -> bool {
+    rule.transports
+        .iter()
+        .any(|transport| transport.protocol == TCP && transport.ports.contains(&(SIP..=SIP)))
 }
 
 /// Whether the rule lists this port.

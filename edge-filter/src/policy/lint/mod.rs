@@ -105,7 +105,7 @@ fn unused(resolved: &Resolved, findings: &mut Findings<'_>) {
 
 impl Seen<'_> {
     /// Adds a warning about this rule.
-    fn warn(&self, findings: &mut Findings<'_>, message: impl Into<String>, help: &str) {
+    fn warn(&self, findings: &mut Findings<'_>, message: impl AsRef<str>, help: &str) {
         findings.about(Some(&self.rule.id));
         findings.help(self.mark, message, help);
         findings.about(None);

@@ -2,6 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::super::check::is_ipv6_header;
 use super::super::diagnostic::Findings;
 use super::super::{Action, Direction, Trust};
 use super::region::{Side, contained};
@@ -20,6 +21,7 @@ pub(super) fn dead_rules(rules: &Rules<'_>, findings: &mut Findings<'_>) -> Vec<
         no_address_left(seen)
             .or_else(|| families_apart(seen))
             .or_else(|| wrong_icmp(seen))
+            .or_else(|| header_as_protocol(seen))
             .or_else(|| source_is_refused(rules, seen))
     };
     let mut alive = Vec::with_capacity(rules.rules.len());
@@ -64,7 +66,7 @@ fn families_apart(seen: &Seen<'_>) -> Option<(String, &'static str)> {
     ))
 }
 
-/// ICMP under IPv6 and ICMPv6 under IPv4 are numbers that no stack sends.
+/// ICMP under IPv6 and `ICMPv6` under IPv4 are numbers that no stack sends.
 fn wrong_icmp(seen: &Seen<'_>) -> Option<(String, &'static str)> {
     let (from, to) = (
         Families::of(&seen.region.from),
@@ -92,6 +94,30 @@ fn wrong_icmp(seen: &Seen<'_>) -> Option<(String, &'static str)> {
     } else {
         None
     }
+}
+
+/// Numbers that IPv6 never hands on as a protocol.
+fn header_as_protocol(seen: &Seen<'_>) -> Option<(String, &'static str)> {
+    let (from, to) = (
+        Families::of(&seen.region.from),
+        Families::of(&seen.region.to),
+    );
+    let transports = &seen.rule.transports;
+    let headers = || {
+        transports
+            .iter()
+            .all(|transport| is_ipv6_header(transport.protocol))
+    };
+    let first = transports
+        .first()
+        .filter(|_| headers() && !(from.v4 && to.v4))?;
+    Some((
+        format!(
+            "it can match no packet: {} is a header of IPv6, and no protocol",
+            first.protocol
+        ),
+        "headers of IPv6 are passed over; name the protocol behind them",
+    ))
 }
 
 /// Sources that are dropped before any rule is asked.

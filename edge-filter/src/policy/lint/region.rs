@@ -13,7 +13,7 @@ pub(super) struct Region {
     pub(super) from: Side,
     pub(super) to: Side,
     /// Empty for any protocol; otherwise one entry per protocol, in order.
-    transports: Vec<Transport>,
+    pub(super) transports: Vec<Transport>,
 }
 
 /// The addresses and ports of one side.
