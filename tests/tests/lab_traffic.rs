@@ -56,7 +56,7 @@ fn frames(wire: &Wire, plan: &Plan) -> Result<Vec<(Vec<u8>, &'static str)>> {
             let packet = &frame::udp(from, to, &vec![0x5a; length], Defect::None)?[0];
             frames.push((frame::to_edge(wire, &[], packet), "stun"));
             frames.push((frame::to_edge(wire, &[7], packet), "drop:vlan"));
-            frames.push((frame::to_edge(wire, &[7, 8, 9], packet), "drop:ethertype"));
+            frames.push((frame::to_edge(wire, &[7, 8, 9], packet), "drop:vlan"));
         }
         for fragment in frame::udp(from, to, TOKEN, Defect::Fragments)? {
             frames.push((frame::to_edge(wire, &[], &fragment), "drop:fragment"));

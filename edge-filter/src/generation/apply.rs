@@ -61,6 +61,8 @@ struct Change {
     fallback: Option<String>,
     /// The link there is, with the program that runs behind it.
     present: Option<(Link, OwnedFd)>,
+    /// The link that was made because there was none.
+    created: Option<Link>,
 }
 
 /// Applies `plans`, the hooks of `policy`.
@@ -96,10 +98,8 @@ fn locked(
     for plan in plans {
         changes.push(load(plan, choice, &mut present)?);
     }
-    if let Err(error) = prepare(instance, policy, generation, &mut changes)
-        .and_then(|()| swap(instance, policy, generation, &mut changes))
-    {
-        discard(instance, generation, &changes);
+    if let Err(error) = swap(instance, policy, generation, &mut changes) {
+        take_back(instance, generation, &mut changes);
         return Err(error);
     }
 
@@ -194,6 +194,7 @@ fn load(
         may_fall_back,
         fallback: None,
         present,
+        created: None,
     })
 }
 
@@ -220,9 +221,12 @@ fn present_mode(device: &Device, choice: ModeChoice) -> Result<XdpMode, KernelEr
     .try_this("use --mode auto, or run `edge-filter detach` first"))
 }
 
-/// Pins the counters and writes the record: what must be there before the first
-/// packet meets the new generation.
-fn prepare(
+/// Attaches what is new, then replaces what is there: new devices come first,
+/// they are what can fail.
+///
+/// The record is on disk before any packet meets a program that would outlive
+/// this process: a new link ends with it until it is pinned.
+fn swap(
     instance: &Instance,
     policy: &Policy,
     generation: u64,
@@ -231,9 +235,23 @@ fn prepare(
     for change in &mut *changes {
         change.pin_counters(instance, generation)?;
     }
+    for change in changes.iter_mut().filter(|change| change.present.is_none()) {
+        change.attach(instance, generation)?;
+    }
     instance
         .state
-        .write_record(&record(policy, generation, changes)?)
+        .write_record(&record(policy, generation, changes)?)?;
+    for change in &mut *changes {
+        if let Some(link) = &mut change.created {
+            let pin = instance
+                .pins
+                .link(&change.plan.device.name, change.plan.direction);
+            // A link whose device is gone may still be pinned under that name.
+            link::unpin(&pin)?;
+            link.pin(&pin)?;
+        }
+    }
+    replace_all(instance, changes)
 }
 
 fn record(policy: &Policy, generation: u64, changes: &mut [Change]) -> Result<Record, KernelError> {
@@ -263,47 +281,6 @@ fn record(policy: &Policy, generation: u64, changes: &mut [Change]) -> Result<Re
     ))
 }
 
-/// Attaches what is new, then replaces what is there. New devices come first:
-/// they are what can fail.
-fn swap(
-    instance: &Instance,
-    policy: &Policy,
-    generation: u64,
-    changes: &mut [Change],
-) -> Result<(), KernelError> {
-    let mut created: Vec<Link> = Vec::new();
-    let mut reloaded = false;
-    for change in changes.iter_mut().filter(|change| change.present.is_none()) {
-        let mut link = change.attach(instance, generation, &mut reloaded)?;
-        let pin = instance
-            .pins
-            .link(&change.plan.device.name, change.plan.direction);
-        // A link whose device is gone may still be pinned under that name.
-        link::unpin(&pin)?;
-        if let Err(error) = link.pin(&pin) {
-            take_back(&mut created);
-            return Err(error);
-        }
-        created.push(link);
-    }
-    let result = if reloaded {
-        record(policy, generation, changes).and_then(|record| instance.state.write_record(&record))
-    } else {
-        Ok(())
-    };
-    let result = result.and_then(|()| replace_all(instance, changes));
-    if result.is_err() {
-        take_back(&mut created);
-    }
-    result
-}
-
-fn take_back(created: &mut [Link]) {
-    for link in created {
-        let _ = link.detach();
-    }
-}
-
 /// Replaces the programs behind all links there are; on failure, those already
 /// replaced get their old program back.
 fn replace_all(instance: &Instance, changes: &mut [Change]) -> Result<(), KernelError> {
@@ -325,9 +302,12 @@ fn replace_all(instance: &Instance, changes: &mut [Change]) -> Result<(), Kernel
     Ok(())
 }
 
-/// Removes what `prepare` made.
-fn discard(instance: &Instance, generation: u64, changes: &[Change]) {
+/// Detaches and removes what a failed `swap` made.
+fn take_back(instance: &Instance, generation: u64, changes: &mut [Change]) {
     for change in changes {
+        if let Some(link) = &mut change.created {
+            let _ = link.detach();
+        }
         let HookPlan {
             device, direction, ..
         } = &change.plan;
@@ -347,30 +327,27 @@ impl Change {
 
     /// Attaches the program to a device that has no link of ours, in generic
     /// mode if the driver refuses and the choice allows it.
-    fn attach(
-        &mut self,
-        instance: &Instance,
-        generation: u64,
-        reloaded: &mut bool,
-    ) -> Result<Link, KernelError> {
-        let refusal = match Link::create(&self.plan.device, self.program.descriptor(), self.mode) {
-            Ok(link) => return Ok(link),
-            Err(refusal) => refusal,
-        };
-        if !refusal.by_driver || !self.may_fall_back {
-            return Err(refusal.error);
+    fn attach(&mut self, instance: &Instance, generation: u64) -> Result<(), KernelError> {
+        match Link::create(&self.plan.device, self.program.descriptor(), self.mode) {
+            Ok(link) => {
+                self.created = Some(link);
+                return Ok(());
+            }
+            Err(refusal) if refusal.by_driver && self.may_fall_back => {
+                self.fallback = Some(refusal.error.to_string());
+            }
+            Err(refusal) => return Err(refusal.error),
         }
         self.mode = XdpMode::Generic;
-        self.fallback = Some(refusal.error.to_string());
         self.program = object::load(&self.plan.image, true)?;
         let HookPlan {
             device, direction, ..
         } = &self.plan;
         link::unpin(&instance.pins.counters(generation, &device.name, *direction))?;
         self.pin_counters(instance, generation)?;
-        *reloaded = true;
-        Link::create(&self.plan.device, self.program.descriptor(), self.mode)
-            .map_err(|refusal| refusal.error)
+        let link = Link::create(&self.plan.device, self.program.descriptor(), self.mode);
+        self.created = Some(link.map_err(|refusal| refusal.error)?);
+        Ok(())
     }
 
     /// Puts the program behind the link there is, if there is one.
