@@ -79,7 +79,6 @@ fn cut_frames() {
         }
         for frame in valid
             .prefixes()
-            .into_iter()
             .map(<[u8]>::to_vec)
             .chain(valid.shortened())
         {
