@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::transport::{Segment, UDP};
+use super::protocol::UDP;
+use super::transport::Segment;
 use crate::policy::{Direction, DropReason, Interface, Trust};
 
 const DHCP_CLIENT: u16 = 68;

@@ -1,7 +1,8 @@
 //! Section 9: what a host needs to stay on its network, but for ARP and link
 //! control, which are not IP.
 
-use super::transport::{ICMPV6, Segment, UDP};
+use super::protocol::{ICMPV6, UDP};
+use super::transport::Segment;
 use super::{Flow, allows};
 use crate::policy::{Direction, DropReason, EssentialCounter, Essentials};
 

@@ -9,6 +9,7 @@ mod address;
 mod essentials;
 mod ethernet;
 mod ip;
+mod protocol;
 mod quote;
 mod rules;
 mod transport;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::ip;
-use super::transport::{has_ports, ports_of};
+use super::protocol::{has_ports, ports_of};
 use super::{Flow, take};
 use crate::policy::DropReason;
 

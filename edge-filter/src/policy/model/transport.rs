@@ -1,14 +1,9 @@
 //! Section 6: what lies behind the IP headers, as far as a verdict needs it.
 
 use super::ip::Packet;
+use super::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP, ports_of};
 use super::{Flow, quote, take, word};
 use crate::policy::DropReason;
-
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
-pub(super) const SCTP: u8 = 132;
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -74,17 +69,6 @@ pub(super) fn segment(packet: &Packet<'_>) -> Result<Segment, DropReason> {
         hop_limit: packet.hop_limit,
         icmp,
     })
-}
-
-/// Whether packets of this protocol have ports.
-pub(super) fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, TCP | UDP | SCTP)
-}
-
-/// Source and destination port, the first four bytes of every header that has
-/// ports.
-pub(super) fn ports_of(header: &[u8]) -> (u16, u16) {
-    (word(header, 0), word(header, 2))
 }
 
 fn check_tcp(payload: &[u8]) -> Result<(), DropReason> {
