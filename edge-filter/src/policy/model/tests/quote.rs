@@ -136,13 +136,22 @@ fn a_quoted_ipv6_packet_with_any_other_fault_mirrors_nothing() {
         (59, segment.clone()),
         (43, routing_0),
         (60, extension(0, &extension(6, &segment))),
-        (44, fragment(44, 0, &fragment(6, 0, &segment))),
         // Nothing behind the fault is needed.
         (59, Vec::new()),
     ] {
         let quoted = v6_between(SERVER6, CLIENT6, next, 64, &payload);
         assert_eq!(https().verdict(&error6(1, &quoted)), "drop by icmp");
     }
+}
+
+#[test]
+fn a_quoted_ipv6_packet_with_two_fragment_headers_is_malformed() {
+    let twice = fragment(44, 0, &fragment(6, 0, &tcp(443, 40_000)));
+    let quoted = v6_between(SERVER6, CLIENT6, 44, 64, &twice);
+    assert_eq!(
+        https().verdict(&error6(1, &quoted)),
+        "drop by drop:malformed"
+    );
 }
 
 #[test]
