@@ -228,3 +228,6 @@ const fn lowest_bit(word: u64) -> u32 {
     let isolated = word & word.wrapping_neg();
     NUMBERS[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize] as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@
 )]
 
 pub mod arp;
+#[cfg(test)]
+mod by_hand;
 pub mod classify;
 pub mod config;
 pub mod counter;
