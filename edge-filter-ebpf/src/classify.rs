@@ -23,7 +23,7 @@ pub enum Match {
     Internal,
 }
 
-/// The class of addresses that satisfy every rule: its vector is never read.
+/// The class of what satisfies every rule. Its vector is stored like any other.
 pub const EVERY_RULE: u32 = 0;
 
 /// The rows of [`Constant::Transports`]: 256 of destination ports for TCP, for
@@ -131,8 +131,15 @@ pub fn classify<T: Tables>(key: &Key, source: Entry, tables: &T) -> Match {
     let Some(source_port) = source_port(key, tables) else {
         return Match::Internal;
     };
+    let leaf = |root: Constant| Entry(tables.constant(root)).kind() == Kind::Leaf;
+    let (one_source, one_destination) = match key.family {
+        Family::V4 => (leaf(Constant::SourceV4), leaf(Constant::DestinationV4)),
+        Family::V6 => (leaf(Constant::SourceV6), leaf(Constant::DestinationV6)),
+    };
+    let one_source_port = tables.constant(Constant::SourcePorts) == NONE;
     let found = first_common(
         [source.class(), destination.class(), transport, source_port],
+        [one_source, one_destination, false, one_source_port],
         words,
         tables,
     );
@@ -140,14 +147,26 @@ pub fn classify<T: Tables>(key: &Key, source: Entry, tables: &T) -> Match {
 }
 
 /// The first rule that all four vectors hold. `None` past a table's end.
+///
+/// Whether a class is [`EVERY_RULE`] is asked only where the policy's constants
+/// decide it. The verifier follows both answers to any other question, each of
+/// them through all words: four such questions are sixteen ways through.
 #[inline(always)]
-fn first_common<T: Tables>(classes: [u32; 4], words: u32, tables: &T) -> Option<Match> {
+fn first_common<T: Tables>(
+    classes: [u32; 4],
+    constant: [bool; 4],
+    words: u32,
+    tables: &T,
+) -> Option<Match> {
     let aggregates = aggregate_words(words);
     let chunks = class_chunks(words);
-    let bases = classes.map(|class| class * chunks);
+    let vectors: [Vector; 4] = core::array::from_fn(|field| Vector {
+        base: classes[field] * chunks,
+        skipped: constant[field] && classes[field] == EVERY_RULE,
+    });
 
     if aggregates == 0 {
-        let word = common_word(classes, bases, 0, tables)?;
+        let word = common_word(vectors, 0, tables)?;
         return Some(if word == 0 {
             Match::None
         } else {
@@ -158,7 +177,7 @@ fn first_common<T: Tables>(classes: [u32; 4], words: u32, tables: &T) -> Option<
         if aggregate >= aggregates {
             break;
         }
-        let mut candidates = common_word(classes, bases, aggregate, tables)?;
+        let mut candidates = common_word(vectors, aggregate, tables)?;
         // The verifier walks no further than there are words.
         let present = words - aggregate * 64;
         for step in 0..64 {
@@ -166,7 +185,7 @@ fn first_common<T: Tables>(classes: [u32; 4], words: u32, tables: &T) -> Option<
                 break;
             }
             let number = aggregate * 64 + lowest_bit(candidates);
-            let word = common_word(classes, bases, aggregates + number, tables)?;
+            let word = common_word(vectors, aggregates + number, tables)?;
             if word != 0 {
                 return Some(Match::Rule(number * 64 + lowest_bit(word)));
             }
@@ -176,17 +195,21 @@ fn first_common<T: Tables>(classes: [u32; 4], words: u32, tables: &T) -> Option<
     Some(Match::None)
 }
 
+/// The bit vector of one field's class.
+#[derive(Clone, Copy)]
+struct Vector {
+    /// Its first chunk.
+    base: u32,
+    /// Nothing is read: it holds every rule of every packet.
+    skipped: bool,
+}
+
 /// Word `number` of the AND of the four vectors.
 #[inline(always)]
-fn common_word<T: Tables>(
-    classes: [u32; 4],
-    bases: [u32; 4],
-    number: u32,
-    tables: &T,
-) -> Option<u64> {
+fn common_word<T: Tables>(vectors: [Vector; 4], number: u32, tables: &T) -> Option<u64> {
     let mut common = u64::MAX;
-    for (class, base) in classes.into_iter().zip(bases) {
-        if class != EVERY_RULE {
+    for Vector { base, skipped } in vectors {
+        if !skipped {
             common &= tables.word(base + (number >> 3), number & 7)?;
         }
     }
@@ -228,3 +251,6 @@ const fn lowest_bit(word: u64) -> u32 {
     let isolated = word & word.wrapping_neg();
     NUMBERS[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize] as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,57 @@ impl Counter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::by_hand::ByHand;
+
+    #[test]
+    fn faults_and_the_default_pass_in_audit_mode_alone() {
+        let enforced = ByHand::new();
+        let audited = ByHand::new().with(Constant::Audit, 1);
+        for counter in (0..=Counter::INTERNAL.0).map(Counter) {
+            assert!(!counter.passes(&enforced), "{counter:?}");
+            assert!(counter.passes(&audited), "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn essentials_and_the_allowing_default_pass() {
+        for counter in (Counter::ALLOW_DEFAULT.0..Counter::FIRST_RULE).map(Counter) {
+            assert!(counter.passes(&ByHand::new()), "{counter:?}");
+        }
+        assert_eq!(Counter::ALLOWED_ETHERTYPE.0 + 1, Counter::FIRST_RULE);
+    }
+
+    /// Audit mode changes nothing here: the compiler put audited rules into the
+    /// set, and a rule that is in neither set must not pass by it.
+    #[test]
+    fn a_rule_passes_by_its_set_alone() {
+        let passing = [0, 63, 64, 511, 512, 65_535];
+        for audit in [0, 1] {
+            let tables = ByHand::new()
+                .with_set(Constant::Ethertypes, &[3])
+                .with_set(Constant::Passing, &passing)
+                .with(Constant::Audit, audit);
+            for rule in 0..65_536 {
+                let passes = Counter::rule(rule).passes(&tables);
+                assert_eq!(passes, passing.contains(&rule), "rule {rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_counter_does_not_pass() {
+        let tables = ByHand::new().with_set(Constant::Passing, &[0]);
+        assert!(!Counter::NOT_LINEAR.passes(&tables));
+    }
+
+    #[test]
+    fn the_default_follows_the_policy() {
+        let allowing = ByHand::new().with(Constant::DefaultAllow, 1);
+        assert_eq!(Counter::by_default(&ByHand::new()), Counter::DEFAULT);
+        assert_eq!(Counter::by_default(&allowing), Counter::ALLOW_DEFAULT);
+    }
+}

@@ -143,3 +143,51 @@ impl Frame for Memory<'_> {
         Ok(bytes.try_into().expect("a slice of N bytes"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: [u8; 20] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+    ];
+
+    #[test]
+    fn numbers_are_read_in_network_byte_order() {
+        let header = Memory::new(&BYTES).header::<16>(2).unwrap();
+        assert_eq!(header.u8::<1>(), 3);
+        assert_eq!(header.u16::<1>(), 0x0304);
+        assert_eq!(header.u32::<3>(), 0x0506_0708);
+        assert_eq!(header.u64::<8>(), 0x0a0b_0c0d_0e0f_1011);
+        // By reference too, as the kernel's copies are read.
+        assert_eq!((&header).u64::<0>(), 0x0203_0405_0607_0809);
+    }
+
+    /// Past the frame's end is `MALFORMED` even where the frame is not linear:
+    /// nothing that could be pulled would help.
+    #[test]
+    fn bytes_are_here_or_beyond_reach_or_past_the_end() {
+        for linear in 0..=BYTES.len() {
+            for at in 0..30 {
+                let answer = Memory::with_linear(&BYTES, linear)
+                    .header::<4>(at)
+                    .map(|header| header.u8::<0>());
+                let end = at as usize + 4;
+                let expected = if end > BYTES.len() {
+                    Err(Counter::MALFORMED)
+                } else if end > linear {
+                    Err(Counter::NOT_LINEAR)
+                } else {
+                    Ok(BYTES[at as usize])
+                };
+                assert_eq!(answer, expected, "4 bytes at {at}, {linear} linear");
+            }
+        }
+    }
+
+    #[test]
+    fn an_offset_near_the_end_of_numbers_is_past_the_end() {
+        let answer = Memory::new(&BYTES).header::<8>(u32::MAX);
+        assert_eq!(answer, Err(Counter::MALFORMED));
+    }
+}

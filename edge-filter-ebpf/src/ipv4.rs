@@ -92,3 +92,110 @@ pub fn walk<F: Frame>(frame: &mut F, mut at: u32, end: u32) -> Result<(), Counte
         Err(Counter::INTERNAL)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::by_hand::{self, ByHand};
+    use crate::frame::Memory;
+    use crate::packet::protocol::TCP;
+
+    fn judge(bytes: &[u8]) -> Result<Ip, Counter> {
+        read(&mut Memory::new(bytes), &ByHand::new(), 0)
+    }
+
+    fn options(options: &[u8]) -> Result<Ip, Counter> {
+        judge(&by_hand::ipv4(TCP, options, &by_hand::tcp()))
+    }
+
+    #[test]
+    fn what_the_header_says() {
+        let ip = options(&[]).unwrap();
+        assert_eq!(ip.source, by_hand::key().source);
+        assert_eq!(ip.destination, by_hand::key().destination);
+        assert_eq!((ip.protocol, ip.hop_limit), (TCP, 64));
+        assert_eq!((ip.payload, ip.end), (20, 40));
+    }
+
+    #[test]
+    fn every_first_byte_but_that_of_a_header_that_fits_is_malformed() {
+        let whole = by_hand::ipv4(TCP, &[], &by_hand::tcp());
+        for first in 0..=u8::MAX {
+            let mut bytes = whole.clone();
+            bytes[0] = first;
+            let passes = matches!(first, 0x45..=0x4a);
+            let fault = judge(&bytes).err();
+            // Longer headers read the segment as options, and find other faults.
+            assert!(passes || fault == Some(Counter::MALFORMED), "{first:#x}");
+        }
+    }
+
+    #[test]
+    fn the_total_length_lies_between_header_and_frame() {
+        let whole = by_hand::ipv4(TCP, &[], &by_hand::tcp());
+        for length in 0..=u16::MAX {
+            let mut bytes = whole.clone();
+            bytes[2..4].copy_from_slice(&length.to_be_bytes());
+            let end = judge(&bytes).map(|ip| ip.end);
+            let expected = if (20..=40).contains(&length) {
+                Ok(length.into())
+            } else {
+                Err(Counter::MALFORMED)
+            };
+            assert_eq!(end.ok(), expected.ok(), "{length}");
+        }
+    }
+
+    /// Only a length of 0 in a frame past 65,535 bytes stands for the frame's.
+    #[test]
+    fn software_lengths() {
+        for (left, software, expected) in [
+            (65_535, 1, None),
+            (65_536, 1, Some(65_536)),
+            (65_536, 0, None),
+            (200_000, 1, Some(200_000)),
+        ] {
+            let mut bytes = by_hand::ipv4(TCP, &[], &by_hand::tcp());
+            bytes[2..4].fill(0);
+            bytes.resize(left, 0);
+            let tables = ByHand::new().with(Constant::SoftwareLengths, software);
+            let ip = read(&mut Memory::new(&bytes), &tables, 0).ok();
+            assert_eq!(ip.map(|ip| ip.end), expected, "{left}, {software}");
+            bytes[3] = 19;
+            let ip = read(&mut Memory::new(&bytes), &tables, 0);
+            assert_eq!(ip.err(), Some(Counter::MALFORMED), "19 is no 0");
+        }
+    }
+
+    #[test]
+    fn every_fragment_is_one() {
+        let whole = by_hand::ipv4(TCP, &[], &by_hand::tcp());
+        for field in 0..=u16::MAX {
+            let mut bytes = whole.clone();
+            bytes[6..8].copy_from_slice(&field.to_be_bytes());
+            let expected = (field & 0x3fff != 0).then_some(Counter::FRAGMENT);
+            assert_eq!(judge(&bytes).err(), expected, "{field:#x}");
+        }
+    }
+
+    #[test]
+    fn options_are_walked_to_their_end() {
+        let fault = |list: &[u8]| options(list).err();
+        assert_eq!(fault(&[1; 40]), None, "as many as there is room for");
+        assert_eq!(
+            fault(&[1, 1, 1, 131]),
+            Some(Counter::MALFORMED),
+            "no length"
+        );
+        assert_eq!(fault(&[131, 3, 4, 0]), Some(Counter::OPTIONS));
+        assert_eq!(fault(&[1, 137, 3, 4]), Some(Counter::OPTIONS));
+        assert_eq!(fault(&[0, 131, 3, 4]), None, "behind the end of the list");
+        assert_eq!(fault(&[7, 4, 131, 3]), None, "within an option");
+        assert_eq!(fault(&[7, 3, 131, 3]), Some(Counter::MALFORMED));
+        for length in 0..=u8::MAX {
+            let expected = !matches!(length, 2..=4);
+            let found = fault(&[7, length, 1, 1]) == Some(Counter::MALFORMED);
+            assert_eq!(found, expected, "{length}");
+        }
+    }
+}

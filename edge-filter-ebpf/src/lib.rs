@@ -22,6 +22,8 @@
 )]
 
 pub mod arp;
+#[cfg(test)]
+mod by_hand;
 pub mod classify;
 pub mod config;
 pub mod counter;
@@ -64,6 +66,108 @@ fn parse<F: Walks, T: Tables>(frame: &mut F, tables: &T) -> Result<packet::Packe
         Network::Ipv6 { at } => {
             let ip = ipv6::read(frame, tables, at)?;
             transport::read(frame, ip, tables)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::by_hand::{self, ByHand};
+    use crate::config::{Constant, essential};
+    use crate::frame::Memory;
+
+    /// Wherever the first buffer ends, a frame is judged as it would be whole,
+    /// or not yet; and once it could be judged, more bytes change nothing.
+    fn assert_alike_at_every_linear_length(frame: &[u8], tables: &ByHand, counter: Counter) {
+        let mut judged = false;
+        for linear in 0..=frame.len() {
+            let answer = judge(&mut Memory::with_linear(frame, linear), tables);
+            if answer == Counter::NOT_LINEAR {
+                assert!(!judged, "{linear} bytes are fewer than were enough");
+            } else {
+                assert_eq!(answer, counter, "{linear} linear");
+                judged = true;
+            }
+        }
+        assert!(judged);
+    }
+
+    #[test]
+    fn the_first_buffer_may_end_anywhere() {
+        let rules = ByHand::new()
+            .with_rules(1, &[])
+            .with_set(Constant::Allowing, &[0])
+            .with(
+                Constant::Essentials,
+                essential::ICMP_ERRORS | essential::ARP,
+            );
+        let tcp = by_hand::tcp();
+        let quoted = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &{
+            let mut mirror = by_hand::ipv4(6, &[], &tcp);
+            let (source, destination) = ([192, 0, 2, 10], [203, 0, 113, 5]);
+            mirror[12..16].copy_from_slice(&source);
+            mirror[16..20].copy_from_slice(&destination);
+            mirror
+        }]
+        .concat();
+        let chain = [&[43, 0, 0, 0, 0, 0, 0, 0, 6, 0, 4, 0, 0, 0, 0, 0][..], &tcp].concat();
+        let mut tagged = vec![0, 5, 0x81, 0, 0, 7, 8, 0];
+        tagged.extend(by_hand::ipv4(6, &[1; 8], &tcp));
+        for (frame, counter) in [
+            (
+                by_hand::ethernet(0x0800, &by_hand::ipv4(6, &[], &tcp)),
+                Counter::rule(0),
+            ),
+            (
+                by_hand::ethernet(0x0800, &by_hand::ipv4(6, &[131, 3, 4, 0], &tcp)),
+                Counter::OPTIONS,
+            ),
+            (by_hand::ethernet(0x88a8, &tagged), Counter::rule(0)),
+            (
+                by_hand::ethernet(0x86dd, &by_hand::ipv6(6, &tcp)),
+                Counter::rule(0),
+            ),
+            (
+                by_hand::ethernet(0x86dd, &by_hand::ipv6(0, &chain)),
+                Counter::rule(0),
+            ),
+            (
+                by_hand::ethernet(0x86dd, &by_hand::ipv6(59, &tcp)),
+                Counter::NO_NEXT_HEADER,
+            ),
+            (
+                by_hand::ethernet(0x0800, &by_hand::ipv4(1, &[], &quoted)),
+                Counter::ICMP_ERROR,
+            ),
+            (by_hand::ethernet(0x0806, &[0; 28]), Counter::MALFORMED),
+            (by_hand::ethernet(0x8847, &[0; 28]), Counter::ETHERTYPE),
+            (
+                by_hand::ethernet(0x0100, &[0xaa, 0xaa, 3]),
+                Counter::ETHERTYPE,
+            ),
+        ] {
+            assert_alike_at_every_linear_length(&frame, &rules, counter);
+        }
+    }
+
+    /// Of a quote that ends with the packet nothing is missing; one byte less
+    /// is too little, though the frame goes on.
+    #[test]
+    fn a_quote_ends_with_the_packet() {
+        let tables = ByHand::new().with_rules(1, &[]);
+        for length in 0..=36 {
+            let quoted = by_hand::ipv4(6, &[], &by_hand::tcp());
+            let error = [&[11, 0, 0, 0, 0, 0, 0, 0][..], &quoted[..length]].concat();
+            let mut frame = by_hand::ethernet(0x0800, &by_hand::ipv4(1, &[], &error));
+            frame.extend([0x45; 64]);
+            let counter = judge(&mut Memory::new(&frame), &tables);
+            let expected = if length < 28 {
+                Counter::MALFORMED
+            } else {
+                Counter::rule(0)
+            };
+            assert_eq!(counter, expected, "{length} bytes quoted");
         }
     }
 }

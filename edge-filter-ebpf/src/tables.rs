@@ -142,3 +142,55 @@ impl Entry {
         self.0 & flag != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::by_hand::ByHand;
+
+    #[test]
+    fn a_way_on_gives_back_what_it_was_made_of() {
+        for kind in [Kind::Branch, Kind::Wide, Kind::Path] {
+            for position in 0..16 {
+                for index in [0, 1, 0xffff, Entry::INDICES - 1] {
+                    let entry = Entry::way(kind, position, index);
+                    assert_eq!(entry.kind(), kind);
+                    assert_eq!(entry.position(), position);
+                    assert_eq!(entry.index(), index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_and_class_of_a_leaf_stay_apart() {
+        for class in [0, 1, Entry::INDICES - 1] {
+            for flags in [
+                0,
+                Entry::PROTECTED,
+                Entry::ROUTER,
+                Entry::PROTECTED | Entry::ROUTER,
+            ] {
+                let leaf = Entry::leaf(class, flags);
+                assert_eq!(leaf.kind(), Kind::Leaf);
+                assert_eq!(leaf.class(), class);
+                assert_eq!(leaf.has(Entry::PROTECTED), flags & Entry::PROTECTED != 0);
+                assert_eq!(leaf.has(Entry::ROUTER), flags & Entry::ROUTER != 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_holds_its_members_alone() {
+        let members = [0, 63, 64, 511, 512, 4095];
+        let tables = ByHand::new()
+            .with_set(Constant::Ethertypes, &[1, 700])
+            .with_set(Constant::Vlans, &members);
+        let set = tables.constant(Constant::Vlans);
+        assert_eq!(set, 2);
+        for number in 0..4096 {
+            assert_eq!(tables.bit(set, number), members.contains(&number));
+        }
+        assert!(!tables.bit(set, 4096), "past the table's end");
+    }
+}

@@ -106,3 +106,117 @@ fn icmp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u16, Counter> {
     }
     Ok(frame.header::<8>(at)?.u16::<0>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::by_hand::{self, ByHand};
+    use crate::frame::Memory;
+
+    /// The packet that `segment` makes as the payload of either family.
+    fn judge(family: Family, protocol: u8, segment: &[u8]) -> Result<Packet, Counter> {
+        let end = u32::try_from(segment.len()).unwrap();
+        let ip = Ip {
+            family,
+            source: by_hand::key().source,
+            destination: by_hand::key().destination,
+            protocol,
+            hop_limit: 64,
+            payload: 0,
+            end,
+        };
+        // Behind the packet's end the frame goes on: padding is never a header.
+        let frame = [segment, &[0x55; 64]].concat();
+        read(&mut Memory::new(&frame), ip, &ByHand::new())
+    }
+
+    fn fault(protocol: u8, segment: &[u8]) -> Option<Counter> {
+        let [v4, v6] =
+            [Family::V4, Family::V6].map(|family| judge(family, protocol, segment).err());
+        assert_eq!(v4, v6, "either family");
+        v4
+    }
+
+    #[test]
+    fn ports_are_read_where_the_protocol_has_them() {
+        for (protocol, ports) in [
+            (protocol::TCP, (40_000, 5061)),
+            (protocol::SCTP, (40_000, 5061)),
+            (47, (0, 0)),
+            (136, (0, 0)),
+        ] {
+            let key = judge(Family::V4, protocol, &by_hand::tcp()).unwrap().key;
+            assert_eq!((key.source_port, key.destination_port), ports, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_whole_or_malformed() {
+        let udp = [0x9c, 0x40, 0x0d, 0x96, 0, 8, 0, 0];
+        for (protocol, segment, needs) in [
+            (protocol::TCP, by_hand::tcp(), 20),
+            (protocol::UDP, udp.to_vec(), 8),
+            (protocol::SCTP, by_hand::tcp(), 12),
+        ] {
+            for length in 0..=segment.len() {
+                let expected = (length < needs).then_some(Counter::MALFORMED);
+                assert_eq!(
+                    fault(protocol, &segment[..length]),
+                    expected,
+                    "{protocol}: {length}"
+                );
+            }
+        }
+        for (family, protocol) in [(Family::V4, protocol::ICMP), (Family::V6, protocol::ICMPV6)] {
+            let echo = [128, 0, 0, 0, 0, 0, 0, 0];
+            for length in 0..8 {
+                let short = judge(family, protocol, &echo[..length]);
+                assert_eq!(short, Err(Counter::MALFORMED), "{length}");
+            }
+            assert_eq!(judge(family, protocol, &echo).unwrap().icmp, 0x8000);
+        }
+    }
+
+    #[test]
+    fn the_data_offset_lies_within_the_segment() {
+        for words in 0..16_u8 {
+            let mut segment = by_hand::tcp();
+            segment.extend([0; 20]);
+            segment[12] = words << 4;
+            let expected = (!(5..=10).contains(&words)).then_some(Counter::MALFORMED);
+            assert_eq!(fault(protocol::TCP, &segment), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn flags_that_no_tcp_sends() {
+        for flags in 0..=u8::MAX {
+            let mut segment = by_hand::tcp();
+            segment[13] = flags;
+            let has = |flag: u8| flags & flag != 0;
+            let bad = flags & 0x3f == 0
+                || (has(SYN) && (has(FIN) || has(RST)))
+                || (has(FIN) && !has(ACK));
+            let expected = bad.then_some(Counter::TCP_FLAGS);
+            assert_eq!(fault(protocol::TCP, &segment), expected, "{flags:#04x}");
+        }
+    }
+
+    #[test]
+    fn the_udp_length_lies_within_the_payload() {
+        for length in 0..=u16::MAX {
+            let mut segment = vec![0x9c, 0x40, 0x0d, 0x96, 0, 0, 0, 0, 1, 2, 3, 4];
+            segment[4..6].copy_from_slice(&length.to_be_bytes());
+            let expected = (!(8..=12).contains(&length)).then_some(Counter::MALFORMED);
+            assert_eq!(fault(protocol::UDP, &segment), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn the_other_familys_icmp_has_no_type() {
+        for (family, protocol) in [(Family::V6, protocol::ICMP), (Family::V4, protocol::ICMPV6)] {
+            let packet = judge(family, protocol, &[3, 0]).unwrap();
+            assert_eq!(packet.icmp, NO_ICMP);
+        }
+    }
+}

@@ -22,7 +22,7 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// No class but that of every rule, which is never looked up.
+    /// No class but that of every rule.
     pub(super) fn new(rules: usize) -> Self {
         let every = RuleSet::full(rules);
         Self {
@@ -41,6 +41,12 @@ impl Classes {
         self.sets.push(set.clone());
         self.numbers.insert(set, number);
         number
+    }
+
+    /// The sets of all classes, by their numbers.
+    #[cfg(test)]
+    pub(super) fn sets(&self) -> &[RuleSet] {
+        &self.sets
     }
 
     /// How many classes there are.
@@ -75,5 +81,48 @@ impl Classes {
             );
         }
         chunks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_one_class() {
+        let mut classes = Classes::new(65);
+        assert_eq!(classes.number(RuleSet::full(65)), EVERY_RULE);
+        let none = classes.number(RuleSet::empty(65));
+        assert_ne!(none, EVERY_RULE);
+        assert_eq!(classes.number(RuleSet::empty(65)), none);
+        assert_eq!(classes.len(), 2);
+    }
+
+    /// Each aggregate bit says that its word is not empty, and words stand where
+    /// the data path looks for them.
+    #[test]
+    fn aggregates_lead_the_words_that_they_are_of() {
+        for rules in [1, 64, 65, 448, 449, 4096, 4097, 8193] {
+            let mut classes = Classes::new(rules);
+            for rule in [0, rules / 2, rules - 1] {
+                let mut set = RuleSet::empty(rules);
+                set.insert(rule);
+                classes.number(set);
+            }
+            let aggregates = aggregate_words(classes.words()) as usize;
+            let length = 8 * class_chunks(classes.words()) as usize;
+            let words = classes.chunks().concat();
+            assert_eq!(words.len(), length * classes.len());
+            for (vector, set) in words.chunks(length).zip(&classes.sets) {
+                let (leading, rest) = vector.split_at(aggregates);
+                let (own, padding) = rest.split_at(set.words().len());
+                assert_eq!(own, set.words());
+                assert!(padding.iter().all(|&word| word == 0));
+                for bit in 0..64 * aggregates {
+                    let empty = own.get(bit).is_none_or(|&word| word == 0);
+                    assert_eq!(leading[bit / 64] >> (bit % 64) & 1 == 0, empty, "{bit}");
+                }
+            }
+        }
     }
 }

@@ -235,3 +235,6 @@ fn essentials(policy: &Policy) -> u32 {
 fn index(length: usize) -> u32 {
     u32::try_from(length).expect("tables have fewer than 2^32 rows")
 }
+
+#[cfg(test)]
+mod tests;

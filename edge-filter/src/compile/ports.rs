@@ -137,3 +137,6 @@ fn table(spans: &[Spans], rules: usize, classes: &mut Classes) -> Vec<Row> {
     debug_assert_eq!(rows.len(), PORT_ROWS as usize);
     rows
 }
+
+#[cfg(test)]
+mod tests;

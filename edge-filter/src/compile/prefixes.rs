@@ -208,3 +208,6 @@ fn changes(rules: &[&Rule], marks: &Marks, side: Side, family: Family) -> Change
 fn at(changes: &mut Changes, prefix: Prefix) -> &mut Change {
     changes.entry(prefix).or_default()
 }
+
+#[cfg(test)]
+mod tests;

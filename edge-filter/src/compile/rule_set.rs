@@ -41,3 +41,26 @@ impl RuleSet {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_one_bit() {
+        for rules in [1, 63, 64, 65, 129] {
+            let full = RuleSet::full(rules);
+            let bits: u32 = full.words().iter().map(|word| word.count_ones()).sum();
+            assert_eq!(bits as usize, rules, "no bit without a rule");
+            for rule in 0..rules {
+                let mut set = RuleSet::empty(rules);
+                set.insert(rule);
+                assert_eq!(set.words()[rule / 64], 1 << (rule % 64));
+                let mut rest = full.clone();
+                rest.remove(rule);
+                assert_eq!(full.without(&set), rest);
+                assert_eq!(set.without(&full), RuleSet::empty(rules));
+            }
+        }
+    }
+}

@@ -15,3 +15,27 @@ pub(super) fn chunks(members: &[u32], capacity: u32) -> Vec<Chunk> {
     }
     chunks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_bits_of_its_members_alone() {
+        let members = [0, 63, 64, 511, 512, 4095];
+        let chunks = chunks(&members, 4096);
+        assert_eq!(chunks.len(), 8);
+        for number in 0..4096_u32 {
+            let word = chunks[number as usize / 512][number as usize / 64 % 8];
+            let found = word >> (number % 64) & 1 != 0;
+            assert_eq!(found, members.contains(&number), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_room_for_its_capacity() {
+        for (capacity, length) in [(0, 0), (1, 1), (512, 1), (513, 2), (65_536, 128)] {
+            assert_eq!(chunks(&[], capacity).len(), length, "{capacity}");
+        }
+    }
+}

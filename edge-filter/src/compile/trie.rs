@@ -130,3 +130,6 @@ fn high(bits: u128) -> u64 {
 fn low(bits: u128) -> u64 {
     bits as u64
 }
+
+#[cfg(test)]
+mod tests;
