@@ -31,7 +31,10 @@ impl Captures {
             .unwrap_or_else(|error| panic!("list {}: {error}", folder.display()));
         let mut files: Vec<PathBuf> = entries
             .map(|entry| entry.expect("the folder can be listed").path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "pcap"))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "pcap")
+            })
             .collect();
         files.sort();
         let mut captures = Self::default();

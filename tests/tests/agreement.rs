@@ -17,7 +17,7 @@ use rand::seq::IndexedRandom;
 /// Frames drawn for each policy: 100,000 in all, a million in a soak run.
 const FRAMES: usize = 250;
 /// Frames within which every seeded mistake must have shown.
-const BOUND: usize = 40_000;
+const BOUND: usize = 200_000;
 /// Around the ends of 64-rule words, of chunks with and without aggregate words,
 /// and of the first aggregate word.
 const EDGES: [usize; 14] = [
@@ -225,8 +225,8 @@ impl Caught {
             let frame = draw();
             right(&frame) != wrong.judge(&frame)
         });
-        let frames = frames
-            .unwrap_or_else(|| panic!("seed {seed}: {name} was not seen in {BOUND} frames"));
+        let frames =
+            frames.unwrap_or_else(|| panic!("seed {seed}: {name} was not seen in {BOUND} frames"));
         self.0.entry(name).or_default().push(frames);
     }
 
@@ -307,7 +307,8 @@ fn damage_in_tables_is_seen() {
         for kind in Damage::ALL {
             let damaged = (0..PLACES).find_map(|_| {
                 let mut damaged = HostJudge::over(damage(dice, whole.image(), kind)?);
-                let tell = |(frame, verdict): &&(Vec<u8>, Verdict)| damaged.judge(frame) != *verdict;
+                let tell =
+                    |(frame, verdict): &&(Vec<u8>, Verdict)| damaged.judge(frame) != *verdict;
                 let telling = witnesses.iter().filter(tell).take(WITNESSES_NEEDED).count();
                 (telling == WITNESSES_NEEDED).then_some(damaged)
             });

@@ -106,10 +106,9 @@ fn swap_chunks(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
     let vectors = Vectors::of(image);
     let (one, other) = (vectors.class(dice)?, vectors.class(dice)?);
     let chunk = dice.random_range(0..vectors.chunks);
-    image.chunks.swap(
-        one * vectors.chunks + chunk,
-        other * vectors.chunks + chunk,
-    );
+    image
+        .chunks
+        .swap(one * vectors.chunks + chunk, other * vectors.chunks + chunk);
     Some(())
 }
 

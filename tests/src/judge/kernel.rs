@@ -183,8 +183,7 @@ impl KernelJudge {
             options.ctx_in = Some(&context);
         }
         let result = self.program.xdp().test_run(options);
-        let result =
-            result.unwrap_or_else(|error| panic!("test run: {error}: {}", hex(frame)));
+        let result = result.unwrap_or_else(|error| panic!("test run: {error}: {}", hex(frame)));
         match result.return_value {
             XDP_PASS => Action::Allow,
             XDP_DROP => Action::Drop,
