@@ -2,9 +2,12 @@
 //! the frames that they are asked about; the lab of network namespaces, and the
 //! demonstration that runs in it.
 
+pub mod captures;
 pub mod cases;
 pub mod craft;
 pub mod demo;
 pub mod generate;
 pub mod judge;
 pub mod lab;
+pub mod shrink;
+pub mod soak;

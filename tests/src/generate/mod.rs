@@ -11,6 +11,8 @@ mod essentials;
 mod faults;
 mod flow;
 mod frame;
+mod giant;
+mod image;
 mod mutant;
 mod policy;
 mod pool;
@@ -19,6 +21,8 @@ mod pool;
 mod figures;
 
 pub use frame::{Frames, frame};
+pub use giant::giant;
+pub use image::{Damage, damage};
 pub use mutant::{Mistake, Mutant, mutants};
 pub use policy::{MAIN_ROLE, policy};
 

@@ -25,6 +25,10 @@ const GROUPS: [&str; 3] = ["federation", "clients", "trial"];
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 const PORTLESS: [u8; 9] = [1, 58, 47, 50, 2, 255, 0, 44, 51];
 
+/// So many of so many late rules may be wide.
+const WIDE: u32 = 84;
+const WIDE_OF: usize = 700;
+
 /// A hook by name.
 type Hook = (String, Direction);
 
@@ -32,7 +36,7 @@ type Hook = (String, Direction);
 /// [`MAIN_ROLE`], and up to a dozen on each other hook.
 #[must_use]
 pub fn policy(dice: &mut Dice, rules: usize) -> Policy {
-    let mut pool = Pool::new(dice);
+    let mut pool = Pool::new(dice, rules);
     let others = dice.random_range(0..=OTHER_ROLES.len());
     let interfaces: Vec<Interface> = std::iter::once(MAIN_ROLE)
         .chain(OTHER_ROLES[..others].iter().copied())
@@ -83,10 +87,12 @@ pub fn policy(dice: &mut Dice, rules: usize) -> Policy {
 }
 
 /// Wide rules stand last, as people write them; else nothing behind them would
-/// ever be met.
+/// ever be met. For the same reason a hook has a few dozen of them, however
+/// many rules it has.
 fn width_at(dice: &mut Dice, index: usize, rules: usize) -> Width {
     let late = dice.random_range(0..rules) + rules / 4 < index;
-    if late && chance(dice, 12) {
+    let of = u32::try_from(rules.max(WIDE_OF)).expect("far fewer than 2^32 rules");
+    if late && dice.random_ratio(WIDE, of) {
         Width::Any
     } else {
         Width::Narrow

@@ -25,6 +25,8 @@ const ROOTS_V6: [Ipv6Addr; 5] = [
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
     Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x20a),
 ];
+/// Further roots of each family for every thousand rules.
+const ROOTS_A_THOUSAND: usize = 20;
 const PORTS: [u16; 12] = [
     1, 53, 80, 443, 1023, 3478, 5060, 5061, 32_768, 50_000, 59_999, 65_535,
 ];
@@ -111,13 +113,20 @@ pub(super) fn network(address: IpAddr, length: u8) -> IpNet {
 }
 
 impl Pool {
-    pub(super) fn new(dice: &mut Dice) -> Self {
+    /// What a policy of `rules` rules draws from. Past a thousand rules, a few
+    /// roots would hold too little for the last rules to be met at all.
+    pub(super) fn new(dice: &mut Dice, rules: usize) -> Self {
         let mut roots: Vec<IpAddr> = ROOTS_V4
             .sample(dice, 3)
             .copied()
             .map(IpAddr::from)
             .collect();
         roots.extend(ROOTS_V6.sample(dice, 3).copied().map(IpAddr::from));
+        for _ in 0..rules / 1000 * ROOTS_A_THOUSAND {
+            roots.push(Ipv4Addr::from(dice.random_range(0x0b00_0000..0x6400_0000)).into());
+            let global = dice.random_range(0x2400_u128 << 112..0x2d00 << 112);
+            roots.push(Ipv6Addr::from(global).into());
+        }
         Self {
             roots,
             networks: Vec::new(),

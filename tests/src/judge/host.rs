@@ -32,6 +32,18 @@ impl HostJudge {
         Self { image }
     }
 
+    /// A judge over tables that are at hand, whoever made them.
+    #[must_use]
+    pub fn over(image: TableImage) -> Self {
+        Self { image }
+    }
+
+    /// The tables that it judges by.
+    #[must_use]
+    pub fn image(&self) -> &TableImage {
+        &self.image
+    }
+
     /// Judges a frame of which only `linear` bytes can be reached at once;
     /// `None` if more would have to be.
     #[must_use]
