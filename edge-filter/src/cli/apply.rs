@@ -26,8 +26,7 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
              were checked, and everything outbound passes"
         ));
     }
-    print(&report(&policy, &applied));
-    Ok(())
+    print(&report(&policy, &applied))
 }
 
 fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {

@@ -28,8 +28,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         policy.rules.len(),
         policy.interfaces.len(),
         policy.tests.len(),
-    ));
-    Ok(())
+    ))
 }
 
 fn run_json(args: &CheckArgs) -> Result<(), Failure> {
@@ -41,7 +40,7 @@ fn run_json(args: &CheckArgs) -> Result<(), Failure> {
     if let Some(policy) = &policy {
         compile_all(policy)?;
     }
-    print_json(&json!({
+    let printed = print_json(&json!({
         "valid": policy.is_some(),
         "policy": policy.as_ref().map(|policy| json!({
             "name": policy.name,
@@ -52,7 +51,7 @@ fn run_json(args: &CheckArgs) -> Result<(), Failure> {
         "diagnostics": findings,
     }));
     if policy.is_some() {
-        Ok(())
+        printed
     } else {
         Err(Failure::Said)
     }

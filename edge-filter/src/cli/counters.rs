@@ -16,38 +16,46 @@ use crate::kernel::counters::Count;
 
 pub(super) fn run(instance: &Instance, args: &CountersArgs) -> Result<(), Failure> {
     let Some(seconds) = args.watch else {
-        show(&counters(instance)?, None, args);
-        return Ok(());
+        return show(&counters(instance)?, None, args);
     };
     let mut before: Option<(Counters, Instant)> = None;
     loop {
         let now = (counters(instance)?, Instant::now());
         if std::io::stdout().is_terminal() && !args.json.json {
             // Home, and clear what is below (ECMA-48 CUP, ED).
-            print("\u{1b}[H\u{1b}[J");
+            print("\u{1b}[H\u{1b}[J")?;
         }
         let since = before
             .as_ref()
             .map(|(counters, then)| (counters, now.1 - *then));
-        show(&now.0, since, args);
+        show(&now.0, since, args)?;
         before = Some(now);
         thread::sleep(Duration::from_secs(seconds.into()));
     }
 }
 
-fn show(counters: &Counters, since: Option<(&Counters, Duration)>, args: &CountersArgs) {
+fn show(
+    counters: &Counters,
+    since: Option<(&Counters, Duration)>,
+    args: &CountersArgs,
+) -> Result<(), Failure> {
     if args.json.json && args.watch.is_some() {
         // One line a time, for programs that read along.
-        print(&serde_json::to_string(counters).expect("reports have string keys"));
+        print(&serde_json::to_string(counters).expect("reports have string keys"))
     } else if args.json.json {
-        print_json(counters);
+        print_json(counters)
     } else {
-        print(&in_words(counters, since, args.all));
+        print(&in_words(counters, since, args.all))
     }
 }
 
 fn in_words(counters: &Counters, since: Option<(&Counters, Duration)>, all: bool) -> String {
     let Some(policy) = &counters.policy else {
+        if counters.nameless > 0 {
+            return "programs are attached, but the state directory has no names for what they \
+                    count; `edge-filter apply` starts afresh\n"
+                .to_owned();
+        }
         return "nothing is enforced, and so nothing is counted\n".to_owned();
     };
     let mut text = format!(

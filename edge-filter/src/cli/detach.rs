@@ -11,6 +11,5 @@ pub(super) fn run(instance: &Instance) -> Result<(), Failure> {
         "nothing was enforced".to_owned()
     } else {
         format!("not filtered any more: {}", devices.join(", "))
-    });
-    Ok(())
+    })
 }

@@ -21,8 +21,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let explanation =
         explain(&policy, &spec).map_err(|error| Failure::NoVerdict(error.to_string()))?;
     if args.json.json {
-        print_json(&explanation);
-        return Ok(());
+        return print_json(&explanation);
     }
     let Explanation { action, id, line } = explanation;
     print(&match line {
@@ -37,6 +36,5 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
             format!("{action} by rule '{id}' ({file}:{line}){comment}")
         }
         None => format!("{action} as {id}: no rule decided"),
-    });
-    Ok(())
+    })
 }

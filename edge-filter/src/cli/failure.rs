@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::kernel::KernelError;
 use crate::policy::Diagnostics;
 
-/// A failure, as it is shown. Every one exits with 1.
+/// A failure, as it is shown. Every one but `ReaderGone` exits with 1.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
     /// The policy's file cannot be read.
@@ -35,6 +35,14 @@ pub(super) enum Failure {
         /// Of how many.
         all: usize,
     },
+    /// The report cannot be written. The command itself is done.
+    #[error(
+        "error: cannot write to standard output: {0}\n  help: the command itself was carried out; only its report is incomplete"
+    )]
+    Output(std::io::Error),
+    /// Nobody reads on, as when `head` has seen enough: no error.
+    #[error("")]
+    ReaderGone,
     /// Something was printed already; nothing is left to say.
     #[error("")]
     Said,

@@ -5,22 +5,34 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use super::failure::Failure;
+
 /// Prints `text`, which ends with a line break of its own or gets one.
-pub(super) fn print(text: &str) {
-    write_to(&mut io::stdout().lock(), text);
+///
+/// # Errors
+/// The reader went away, as `head` does, or the output cannot be written.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    write_to(&mut io::stdout().lock(), text).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::Output(error),
+    })
 }
 
 /// Prints `text` to standard error.
 pub(super) fn complain(text: &str) {
     if !text.is_empty() {
-        write_to(&mut io::stderr().lock(), text);
+        // There is nobody left to tell.
+        let _ = write_to(&mut io::stderr().lock(), text);
     }
 }
 
 /// Prints `value` as JSON.
-pub(super) fn print_json<T: Serialize>(value: &T) {
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).expect("reports have string keys");
-    print(&text);
+    print(&text)
 }
 
 /// A table without lines, whose last `numbers` columns are aligned to the right.
@@ -45,10 +57,9 @@ pub(super) fn render(table: &Table) -> String {
         .fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
-/// A reader that went away, as `head` does, is not an error.
-fn write_to(stream: &mut dyn Write, text: &str) {
+fn write_to(stream: &mut dyn Write, text: &str) -> io::Result<()> {
     let line_break: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
-    let _ = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.write_all(line_break));
+    stream.write_all(text.as_bytes())?;
+    stream.write_all(line_break)?;
+    stream.flush()
 }

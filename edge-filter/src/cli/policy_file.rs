@@ -1,6 +1,7 @@
 //! Reading a policy's file.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use jiff::Zoned;
@@ -9,14 +10,30 @@ use super::failure::Failure;
 use super::output::complain;
 use crate::policy::{self, Checked};
 
+/// The longest policy that is read, in bytes: some 100,000 rules.
+const LONGEST: u64 = 16 << 20;
+
 /// Reads and checks the policy in `path`, as of today.
 pub(super) fn read(path: &Path) -> Result<Checked, Failure> {
-    let text = fs::read_to_string(path).map_err(|cause| Failure::Unreadable {
+    let text = text(path).map_err(|cause| Failure::Unreadable {
         path: path.to_owned(),
         cause,
     })?;
     let today = Zoned::now().date();
     Ok(policy::read(&path.display().to_string(), &text, today)?)
+}
+
+/// The text of a file, or of anything else that ends in time.
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        let reason = format!("it is longer than {} MiB", LONGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(text)
 }
 
 /// The same; warnings go to standard error.

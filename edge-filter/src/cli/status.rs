@@ -6,16 +6,16 @@ use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::status::{Status, status};
+use crate::generation::status::{Status, Trouble, status};
+use crate::kernel::device::XdpMode;
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
     let status = status(instance)?;
     if args.json {
-        print_json(&status);
+        print_json(&status)
     } else {
-        print(&in_words(&status));
+        print(&in_words(&status))
     }
-    Ok(())
 }
 
 fn in_words(status: &Status) -> String {
@@ -49,9 +49,31 @@ fn in_words(status: &Status) -> String {
             &*hook.device,
             hook.direction.as_str(),
             hook.hook,
-            hook.mode.map_or("not attached", |mode| mode.as_str()),
+            hook.mode.map_or("unknown", XdpMode::as_str),
             &*hook.program_id.to_string(),
         ]);
     }
-    text + &render(&table)
+    text += &render(&table);
+    for hook in &status.hooks {
+        if let Some(trouble) = hook.trouble {
+            let _ = writeln!(text, "\n{}: {}", hook.device, in_full(trouble));
+        }
+    }
+    text
+}
+
+fn in_full(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::DeviceGone => {
+            "the device is gone; one of the same name is not filtered before the next \
+             `edge-filter apply`"
+        }
+        Trouble::DeviceElsewhere => {
+            "the device is in another network namespace, and is filtered there; run `edge-filter \
+             status` there to see how"
+        }
+        Trouble::LinkGone => {
+            "NOT FILTERED: somebody removed the filter's link; `edge-filter apply` makes a new one"
+        }
+    }
 }

@@ -14,21 +14,21 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
     let policy = policy_file::read(&args.policy)?.policy;
     let outcomes = run_tests(&policy);
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
-    if args.json.json {
+    let printed = if args.json.json {
         print_json(&json!({
             "passed": outcomes.len() - failed,
             "failed": failed,
             "tests": outcomes.iter().map(in_json).collect::<Vec<_>>(),
-        }));
+        }))
     } else {
         print(&in_words(
             &args.policy.display().to_string(),
             &outcomes,
             failed,
-        ));
-    }
+        ))
+    };
     if failed == 0 {
-        return Ok(());
+        return printed;
     }
     Err(Failure::TestsFailed {
         failed,

@@ -78,11 +78,11 @@ pub fn apply(
     let fresh = !instance.pins.exists();
     let lock = instance.pins.lock()?;
     let result = locked(instance, policy, plans, choice);
-    drop(lock);
     if result.is_err() && fresh {
         // Nothing of this instance was there before.
         let _ = instance.pins.remove();
     }
+    drop(lock);
     result
 }
 
@@ -105,13 +105,17 @@ fn locked(
 
     let mut warnings = Vec::new();
     let mut released = Vec::new();
-    for (mut link, device) in present {
-        match link.detach() {
-            Ok(()) => released.push(device),
+    for (mut link, pinned_name) in present {
+        let device = link.filtered_device(pinned_name);
+        match device.and_then(|device| link.detach().map(|()| device)) {
+            Ok(device) => released.extend(device),
             Err(error) => warnings.push(error.to_string()),
         }
     }
-    if let Err(error) = tally::fold(instance, generation) {
+    // A program that could not be taken off counts on.
+    if warnings.is_empty()
+        && let Err(error) = tally::fold(instance, generation)
+    {
         warnings.push(error.to_string());
     }
     let hooks = changes.into_iter().map(|change| AppliedHook {
@@ -135,7 +139,8 @@ fn next_generation(instance: &Instance) -> Result<u64, KernelError> {
         .records()?
         .first()
         .map_or(0, |record| record.generation);
-    let pinned = instance.pins.pinned_counters()?;
+    let mut pinned = instance.pins.pinned_counters()?;
+    pinned.extend(instance.pins.links()?);
     let pinned = pinned
         .iter()
         .map(|(generation, ..)| *generation)
@@ -151,11 +156,9 @@ fn present_links(instance: &Instance) -> Result<Vec<(Link, String)>, KernelError
         .pins
         .links()?
         .into_iter()
-        .map(|(device, direction)| {
-            Ok((
-                Link::from_pin(instance.pins.link(&device, direction))?,
-                device,
-            ))
+        .map(|(generation, device, direction)| {
+            let pin = instance.pins.link(generation, &device, direction);
+            Ok((Link::from_pin(pin)?, device))
         });
     links.collect()
 }
@@ -168,7 +171,8 @@ fn load(
 ) -> Result<Change, KernelError> {
     let mut own = None;
     for (number, (link, _)) in present.iter().enumerate() {
-        if link.device_index()? == Some(plan.device.index) {
+        // The number alone may be that of a device in another namespace.
+        if link.device_index()? == Some(plan.device.index) && plan.device.runs(link.program_id()?) {
             own = Some(number);
         }
     }
@@ -243,15 +247,14 @@ fn swap(
         .write_record(&record(policy, generation, changes)?)?;
     for change in &mut *changes {
         if let Some(link) = &mut change.created {
-            let pin = instance
-                .pins
-                .link(&change.plan.device.name, change.plan.direction);
-            // A link whose device is gone may still be pinned under that name.
-            link::unpin(&pin)?;
+            let pin =
+                instance
+                    .pins
+                    .link(generation, &change.plan.device.name, change.plan.direction);
             link.pin(&pin)?;
         }
     }
-    replace_all(instance, changes)
+    replace_all(changes)
 }
 
 fn record(policy: &Policy, generation: u64, changes: &mut [Change]) -> Result<Record, KernelError> {
@@ -283,9 +286,9 @@ fn record(policy: &Policy, generation: u64, changes: &mut [Change]) -> Result<Re
 
 /// Replaces the programs behind all links there are; on failure, those already
 /// replaced get their old program back.
-fn replace_all(instance: &Instance, changes: &mut [Change]) -> Result<(), KernelError> {
+fn replace_all(changes: &mut [Change]) -> Result<(), KernelError> {
     for number in 0..changes.len() {
-        let Err(error) = changes[number].replace(instance) else {
+        let Err(error) = changes[number].replace() else {
             continue;
         };
         for change in &changes[..number] {
@@ -351,13 +354,14 @@ impl Change {
     }
 
     /// Puts the program behind the link there is, if there is one.
-    fn replace(&mut self, instance: &Instance) -> Result<(), KernelError> {
-        let device = &self.plan.device.name;
-        let Some((link, old)) = &mut self.present else {
+    fn replace(&self) -> Result<(), KernelError> {
+        let Some((link, old)) = &self.present else {
             return Ok(());
         };
-        link.replace(device, self.program.descriptor(), old.as_fd())?;
-        // The device may have another name than when it was attached.
-        link.pin(&instance.pins.link(device, self.plan.direction))
+        link.replace(
+            &self.plan.device.name,
+            self.program.descriptor(),
+            old.as_fd(),
+        )
     }
 }

@@ -5,27 +5,40 @@ use crate::kernel::KernelError;
 use crate::kernel::link::{self, Link};
 
 /// Takes every program of `instance` off its device, and removes its pins and
-/// its records. Returns the devices that were filtered.
+/// its state. Returns the devices that were filtered.
+///
+/// It reads no state, so that it works where the state is damaged, and one device
+/// that does not let go keeps no other one filtered.
 ///
 /// # Errors
 /// The kernel refuses; what is left can be tried again.
 pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
     if !instance.pins.exists() {
+        // Pins end with the machine, the state does not.
+        instance.state.clear()?;
         return Ok(Vec::new());
     }
     let lock = instance.pins.lock()?;
     let mut released = Vec::new();
-    for (device, direction) in instance.pins.links()? {
-        Link::from_pin(instance.pins.link(&device, direction))?.detach()?;
-        released.push(device);
+    let mut refused = None;
+    for (generation, device, direction) in instance.pins.links()? {
+        let pin = instance.pins.link(generation, &device, direction);
+        match Link::from_pin(pin).and_then(|mut link| {
+            let name = link.filtered_device(device)?;
+            link.detach()?;
+            Ok(name)
+        }) {
+            Ok(name) => released.extend(name),
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     for (generation, device, direction) in instance.pins.pinned_counters()? {
         link::unpin(&instance.pins.counters(generation, &device, direction))?;
     }
-    for record in instance.state.records()? {
-        instance.state.remove_record(record.generation)?;
-    }
-    instance.state.remove_tally()?;
+    instance.state.clear()?;
     instance.pins.remove()?;
     drop(lock);
     Ok(released)

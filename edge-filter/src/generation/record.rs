@@ -147,6 +147,8 @@ impl From<&CounterSlot> for SlotRecord {
 
 const GENERATIONS: &str = "generations";
 const TALLY: &str = "tally.json";
+/// The extension of a file that is not whole yet.
+const UNFINISHED: &str = "new";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
@@ -161,15 +163,8 @@ impl StateDir {
     /// A file cannot be read, or is of another version.
     pub fn records(&self) -> Result<Vec<Record>, KernelError> {
         let directory = self.path.join(GENERATIONS);
-        let reading =
-            |error| KernelError::new(format!("read {}", directory.display())).because(error);
-        let entries = match fs::read_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(reading)?,
-        };
         let mut records = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(reading)?.path();
+        for path in files(&directory)? {
             if path
                 .extension()
                 .is_some_and(|extension| extension == "json")
@@ -181,6 +176,23 @@ impl StateDir {
         }
         records.sort_by_key(|record| std::cmp::Reverse(record.generation));
         Ok(records)
+    }
+
+    /// The numbers of the generations that have a record, in order.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn generations(&self) -> Result<Vec<u64>, KernelError> {
+        let mut generations: Vec<u64> = files(&self.path.join(GENERATIONS))?
+            .iter()
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
+            })
+            .filter_map(|path| path.file_stem()?.to_str()?.parse().ok())
+            .collect();
+        generations.sort_unstable();
+        Ok(generations)
     }
 
     /// Writes the record of a generation.
@@ -218,12 +230,25 @@ impl StateDir {
         write(&self.path.join(TALLY), tally)
     }
 
-    /// Removes what earlier generations counted.
+    /// Removes everything, also what cannot be read any more. The directory itself
+    /// stays.
     ///
     /// # Errors
-    /// The file cannot be removed.
-    pub fn remove_tally(&self) -> Result<(), KernelError> {
-        remove(&self.path.join(TALLY))
+    /// A file cannot be removed.
+    pub fn clear(&self) -> Result<(), KernelError> {
+        let generations = self.path.join(GENERATIONS);
+        let tally = self.path.join(TALLY);
+        for path in files(&generations)? {
+            remove(&path)?;
+        }
+        remove(&tally)?;
+        remove(&tally.with_extension(UNFINISHED))?;
+        match fs::remove_dir(&generations) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(KernelError::new(format!("remove {}", generations.display())).because(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn record_path(&self, generation: u64) -> PathBuf {
@@ -231,6 +256,22 @@ impl StateDir {
             .join(GENERATIONS)
             .join(format!("{generation}.json"))
     }
+}
+
+/// The files of a directory that need not be there.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let reading = |error| {
+        KernelError::new(format!("read {}", directory.display()))
+            .because(error)
+            .try_this("run it as root, or choose another place with --state-dir")
+    };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(reading)?,
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(reading)?.path()))
+        .collect()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KernelError> {
@@ -259,13 +300,19 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
         .recursive(true)
         .create(directory)
         .map_err(writing)?;
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary).map_err(writing)?;
+    let temporary = path.with_extension(UNFINISHED);
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| writing(error.into()))?;
     text.push(b'\n');
-    file.write_all(&text).map_err(writing)?;
-    file.sync_all().map_err(writing)?;
-    fs::rename(&temporary, path).map_err(writing)?;
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    if let Err(error) = written {
+        // On a disk that is full, half a file helps nobody.
+        let _ = fs::remove_file(&temporary);
+        return Err(writing(error));
+    }
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(writing)

@@ -2,6 +2,8 @@
 //! names that the records give.
 
 use std::collections::{HashMap, HashSet};
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -61,6 +63,9 @@ pub struct HookStatus {
     pub link_pinned: bool,
     /// The generation that this hook enforces.
     pub generation: u64,
+    /// Why the mode is null.
+    #[serde(skip)]
+    pub trouble: Option<Trouble>,
 }
 
 /// The flow table's size and fill: this version has none.
@@ -79,6 +84,9 @@ pub struct Counters {
     pub policy: Option<CountedPolicy>,
     /// Every hook.
     pub hooks: Vec<HookCounters>,
+    /// How many programs are attached that no record gives names to.
+    #[serde(skip)]
+    pub nameless: usize,
 }
 
 /// The policy that counts.
@@ -120,13 +128,59 @@ pub struct CounterReport {
     pub count: Count,
 }
 
+/// Why a hook's mode is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The device was deleted.
+    DeviceGone,
+    /// The device was moved to another network namespace, where it is filtered.
+    DeviceElsewhere,
+    /// Somebody removed the link, and so took the filter off.
+    LinkGone,
+}
+
 /// A pinned link, and what the records know of it.
 struct Attached {
+    /// Its name now, or the one that it was known by last.
     device: String,
     direction: Direction,
     program_id: u32,
-    index: Option<u32>,
+    running: Result<XdpMode, Trouble>,
     place: Option<(u64, HookRecord)>,
+}
+
+/// How often a reading is tried while somebody changes what is read.
+const READINGS: u32 = 100;
+/// The pause between two of them.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Reads while nothing changes: what `apply` and `detach` leave behind at any
+/// instant is whole, but several files and pins are not read in an instant.
+fn steadily<T>(
+    instance: &Instance,
+    read: impl Fn() -> Result<T, KernelError>,
+) -> Result<T, KernelError> {
+    let stand = || -> Result<_, KernelError> {
+        Ok((
+            instance.state.tally()?.folded,
+            instance.state.generations()?,
+            instance.pins.links()?,
+            instance.pins.pinned_counters()?,
+        ))
+    };
+    for _ in 0..READINGS {
+        let before = stand()?;
+        let answer = read();
+        if stand()? == before {
+            return answer;
+        }
+        thread::sleep(PAUSE);
+    }
+    Err(
+        KernelError::new(format!("read {}", instance.pins.path().display()))
+            .because("it is being changed all the time")
+            .try_this("find out what applies policies again and again"),
+    )
 }
 
 /// What is attached.
@@ -134,40 +188,64 @@ struct Attached {
 /// # Errors
 /// The kernel or the state directory cannot be read.
 pub fn status(instance: &Instance) -> Result<Status, KernelError> {
+    steadily(instance, || status_now(instance))
+}
+
+fn status_now(instance: &Instance) -> Result<Status, KernelError> {
     let records = instance.state.records()?;
     let attached = attached(instance, &records)?;
-    let policy = newest(&records, &attached).map(|record| EnforcedPolicy {
+    let newest = newest(&records, &attached);
+    let lost = newest.map_or_else(Vec::new, |record| lost(record, &attached));
+    let policy = newest.map(|record| EnforcedPolicy {
         name: record.policy.name.clone(),
         hash: record.policy.hash.clone(),
         generation: record.generation,
         applied_at: record.applied_at,
         confirm_deadline: None,
     });
-    let hooks = attached.into_iter().map(|link| {
-        let device = link.index.and_then(|_| device::find(&link.device).ok());
-        let mode = device
-            .and_then(|device| device.xdp)
-            .filter(|xdp| xdp.program_id == link.program_id)
-            .map(|xdp| xdp.mode);
-        HookStatus {
-            interface: link
-                .place
-                .as_ref()
-                .map_or_else(String::new, |(_, hook)| hook.interface.clone()),
-            device: link.device,
-            direction: link.direction,
-            hook: "xdp",
-            mode,
-            program_id: link.program_id,
-            link_pinned: true,
-            generation: link.place.map_or(0, |(generation, _)| generation),
-        }
+    let hooks = attached.into_iter().map(|link| HookStatus {
+        interface: link
+            .place
+            .as_ref()
+            .map_or_else(String::new, |(_, hook)| hook.interface.clone()),
+        device: link.device,
+        direction: link.direction,
+        hook: "xdp",
+        mode: link.running.ok(),
+        program_id: link.program_id,
+        link_pinned: true,
+        generation: link.place.map_or(0, |(generation, _)| generation),
+        trouble: link.running.err(),
     });
     Ok(Status {
         policy,
-        hooks: hooks.collect(),
+        hooks: hooks.chain(lost).collect(),
         flows: FlowStatus::default(),
     })
+}
+
+/// The hooks of a generation that are not attached any more.
+fn lost(record: &Record, attached: &[Attached]) -> Vec<HookStatus> {
+    let is_attached = |hook: &HookRecord| {
+        attached.iter().any(|link| {
+            let recorded = link.place.as_ref().map(|(_, hook)| &hook.device);
+            link.direction == hook.direction
+                && (recorded == Some(&hook.device) || link.device == hook.device)
+        })
+    };
+    let lost = record.hooks.iter().filter(|hook| !is_attached(hook));
+    lost.map(|hook| HookStatus {
+        interface: hook.interface.clone(),
+        device: hook.device.clone(),
+        direction: hook.direction,
+        hook: "xdp",
+        mode: None,
+        program_id: hook.program_id,
+        link_pinned: false,
+        generation: record.generation,
+        trouble: Some(Trouble::LinkGone),
+    })
+    .collect()
 }
 
 /// What was counted since the instance was first applied.
@@ -175,8 +253,13 @@ pub fn status(instance: &Instance) -> Result<Status, KernelError> {
 /// # Errors
 /// The kernel or the state directory cannot be read.
 pub fn counters(instance: &Instance) -> Result<Counters, KernelError> {
+    steadily(instance, || counters_now(instance))
+}
+
+fn counters_now(instance: &Instance) -> Result<Counters, KernelError> {
     let records = instance.state.records()?;
     let attached = attached(instance, &records)?;
+    check_pins(instance, &attached)?;
     let totals = tally::totals(instance)?;
     let policy = newest(&records, &attached).map(|record| {
         let PolicyRecord { name, hash } = record.policy.clone();
@@ -188,12 +271,41 @@ pub fn counters(instance: &Instance) -> Result<Counters, KernelError> {
     });
     let hooks = attached.iter().filter_map(|link| {
         let (_, hook) = link.place.as_ref()?;
-        Some(hook_counters(hook, &totals))
+        Some(HookCounters {
+            device: link.device.clone(),
+            ..hook_counters(hook, &totals)
+        })
     });
     Ok(Counters {
         policy,
         hooks: hooks.collect(),
+        nameless: attached.iter().filter(|link| link.place.is_none()).count(),
     })
+}
+
+/// Counters that cannot be read must not be shown as 0.
+fn check_pins(instance: &Instance, attached: &[Attached]) -> Result<(), KernelError> {
+    let pinned = instance.pins.pinned_counters()?;
+    for link in attached {
+        let Some((generation, hook)) = &link.place else {
+            continue;
+        };
+        let pin = (*generation, hook.device.clone(), hook.direction);
+        if !pinned.contains(&pin) {
+            let path = instance
+                .pins
+                .counters(*generation, &hook.device, hook.direction);
+            return Err(
+                KernelError::new(format!("read the counters of {}", link.device))
+                    .because(format!("somebody removed their pin {}", path.display()))
+                    .try_this(
+                        "the filter itself goes on; `edge-filter apply` makes new counters, and what \
+                         the present ones counted is lost",
+                    ),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
@@ -238,9 +350,15 @@ fn attached(instance: &Instance, records: &[Record]) -> Result<Vec<Attached>, Ke
         .pins
         .links()?
         .into_iter()
-        .map(|(device, direction)| {
-            let link = Link::from_pin(instance.pins.link(&device, direction))?;
+        .map(|(generation, name, direction)| {
+            let link = Link::from_pin(instance.pins.link(generation, &name, direction))?;
             let program_id = link.program_id()?;
+            let running = link
+                .device_index()?
+                .map_or(Err(Trouble::DeviceGone), |index| {
+                    device::running(index, program_id).ok_or(Trouble::DeviceElsewhere)
+                });
+            let device = running.as_ref().map_or(name, |device| device.name.clone());
             let place = records
                 .iter()
                 .find_map(|record| Some((record.generation, record.hook(program_id)?.clone())));
@@ -248,7 +366,8 @@ fn attached(instance: &Instance, records: &[Record]) -> Result<Vec<Attached>, Ke
                 device,
                 direction,
                 program_id,
-                index: link.device_index()?,
+                running: running
+                    .and_then(|device| Ok(device.xdp.ok_or(Trouble::DeviceElsewhere)?.mode)),
                 place,
             })
         });

@@ -12,6 +12,7 @@ use super::Instance;
 use super::record::{Record, SlotRecord, Tally, TallyEntry};
 use crate::kernel::KernelError;
 use crate::kernel::counters::{Count, read_pinned};
+use crate::kernel::pins::Pin;
 use crate::kernel::{link, wait_for_programs};
 use crate::policy::Direction;
 
@@ -113,19 +114,20 @@ pub(super) fn fold(instance: &Instance, current: u64) -> Result<(), KernelError>
         .rev()
         .filter(|record| record.generation < current)
         .collect();
-    if old.is_empty() {
+    let pinned: Vec<Pin> = instance
+        .pins
+        .pinned_counters()?
+        .into_iter()
+        .filter(|(generation, ..)| *generation < current)
+        .collect();
+    // Without a record, pins may still be left of an `apply` that was killed.
+    if old.is_empty() && pinned.is_empty() {
         return Ok(());
     }
     wait_for_programs().map_err(|error| {
         KernelError::new("wait for the programs that were replaced").because(error)
     })?;
     let mut tally = instance.state.tally()?;
-    let pinned: Vec<(u64, String, Direction)> = instance
-        .pins
-        .pinned_counters()?
-        .into_iter()
-        .filter(|(generation, ..)| *generation < current)
-        .collect();
     let mut sums = Sums::default();
     sums.add_tally(&tally);
     for record in &old {

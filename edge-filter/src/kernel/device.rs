@@ -67,7 +67,8 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
     if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
         return Err(missing());
     }
-    let message = ask(name).map_err(|error| match error.raw_os_error() {
+    let by_name = LinkAttribute::IfName(name.to_owned());
+    let message = ask(0, Some(by_name)).map_err(|error| match error.raw_os_error() {
         Some(libc::ENODEV) => missing(),
         _ => KernelError::new(format!("ask the kernel about the device '{name}'")).because(error),
     })?;
@@ -79,17 +80,47 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
             ))
             .try_this("name the Ethernet device below it"));
     }
-    Ok(Device {
-        name: name.to_owned(),
+    Ok(describe(&message, name))
+}
+
+/// The device of this network namespace that has the number `index` and runs the
+/// program `program_id`. Numbers are given out in each namespace anew: a device
+/// that was moved away may share its number with another one here.
+#[must_use]
+pub fn running(index: u32, program_id: u32) -> Option<Device> {
+    let device = describe(&ask(index, None).ok()?, "");
+    device.runs(program_id).then_some(device)
+}
+
+impl Device {
+    /// Whether the program of that number is attached.
+    #[must_use]
+    pub fn runs(&self, program_id: u32) -> bool {
+        self.xdp.is_some_and(|xdp| xdp.program_id == program_id)
+    }
+}
+
+/// The device in the kernel's answer; it may be known by a second name.
+fn describe(message: &LinkMessage, asked: &str) -> Device {
+    let name = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(&**name),
+            _ => None,
+        });
+    let xdp = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Xdp(xdp) => attached(xdp),
+            _ => None,
+        });
+    Device {
+        name: name.unwrap_or(asked).to_owned(),
         index: message.header.index,
-        xdp: message
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                LinkAttribute::Xdp(xdp) => attached(xdp),
-                _ => None,
-            }),
-    })
+        xdp,
+    }
 }
 
 fn attached(xdp: &[LinkXdp]) -> Option<AttachedXdp> {
@@ -106,10 +137,11 @@ fn attached(xdp: &[LinkXdp]) -> Option<AttachedXdp> {
     Some(AttachedXdp { program_id, mode })
 }
 
-/// One `RTM_GETLINK`, one answer.
-fn ask(name: &str) -> io::Result<LinkMessage> {
+/// One `RTM_GETLINK`, one answer: about a number, or (where that is 0) a name.
+fn ask(index: u32, name: Option<LinkAttribute>) -> io::Result<LinkMessage> {
     let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    link.header.index = index;
+    link.attributes.extend(name);
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST;
     header.sequence_number = 1;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::KernelError;
-use super::device::{Device, XdpMode};
+use super::device::{self, Device, XdpMode};
 use super::syscall;
 
 /// An XDP link.
@@ -71,20 +71,15 @@ impl Link {
         })
     }
 
-    /// Pins the link at `path`, in the place of an earlier pin of its own.
+    /// Pins the link at `path`.
     ///
     /// # Errors
     /// The BPF file system refuses.
     pub fn pin(&mut self, path: &Path) -> Result<(), KernelError> {
-        if self.pinned_at.as_deref() == Some(path) {
-            return Ok(());
-        }
         syscall::pin(self.descriptor.as_fd(), path).map_err(|error| {
             KernelError::new(format!("pin a link at {}", path.display())).because(error)
         })?;
-        if let Some(earlier) = self.pinned_at.replace(path.to_owned()) {
-            unpin(&earlier)?;
-        }
+        self.pinned_at = Some(path.to_owned());
         Ok(())
     }
 
@@ -136,6 +131,19 @@ impl Link {
     pub fn device_index(&self) -> Result<Option<u32>, KernelError> {
         let index = self.info()?.device_index;
         Ok((index != 0).then_some(index))
+    }
+
+    /// The device that it filters: by its name now if it is in this network
+    /// namespace, else by `former_name`. `None` once the device is gone.
+    ///
+    /// # Errors
+    /// The kernel refuses to tell.
+    pub fn filtered_device(&self, former_name: String) -> Result<Option<String>, KernelError> {
+        let Some(index) = self.device_index()? else {
+            return Ok(None);
+        };
+        let here = device::running(index, self.program_id()?);
+        Ok(Some(here.map_or(former_name, |device| device.name)))
     }
 
     /// The program behind the link.

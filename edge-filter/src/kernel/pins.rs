@@ -1,8 +1,11 @@
 //! Where everything lives on the BPF file system.
 //!
 //! Under the pin root, a directory of mode 0700 that this program made itself:
-//! `links/DEVICE-in`, the link of a device, and `counters/GENERATION-DEVICE-in`,
-//! the counters of one generation there. In file names a dot, which the BPF
+//! `links/GENERATION-DEVICE-in`, the link that was made for a device by that
+//! generation, and `counters/GENERATION-DEVICE-in`, the counters of one
+//! generation there. No generation's number is used twice, so that the link of a
+//! device that is gone, or has another name now, is never mistaken for that of its
+//! successor. The name is the one that the device had then. In file names a dot, which the BPF
 //! file system does not take, is written `%2e`, and a percent sign `%25`.
 
 use std::fs::{self, DirBuilder, File};
@@ -27,6 +30,10 @@ pub struct PinRoot {
 pub struct WriteLock {
     _lock: Flock<File>,
 }
+
+/// The name of a pin: the generation that made it, the device's name at that time,
+/// and the side.
+pub type Pin = (u64, String, Direction);
 
 const LINKS: &str = "links";
 const COUNTERS: &str = "counters";
@@ -56,31 +63,41 @@ impl PinRoot {
                 .because(error)
                 .try_this("run it as root, or choose another place with --pin-root")
         };
-        for directory in [
-            self.path.clone(),
-            self.path.join(LINKS),
-            self.path.join(COUNTERS),
-        ] {
-            match DirBuilder::new().mode(0o700).create(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(making(error));
-                }
-                _ => {}
+        loop {
+            make_directory(&self.path).map_err(making)?;
+            self.check_owner()?;
+            let directory = File::open(&self.path).map_err(making)?;
+            let lock = self.lock_directory(directory)?;
+            // Whoever held the lock before may have removed the directory.
+            if !self.is(&lock) {
+                continue;
             }
+            for below in [LINKS, COUNTERS] {
+                make_directory(&self.path.join(below)).map_err(making)?;
+            }
+            return Ok(WriteLock { _lock: lock });
         }
-        self.check_owner()?;
-        let directory = File::open(&self.path).map_err(making)?;
-        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(WriteLock { _lock: lock }),
-            Err((directory, nix::errno::Errno::EWOULDBLOCK)) => {
-                let holder = holder(&directory).unwrap_or_else(|| "another process".to_owned());
-                Err(
-                    KernelError::new(format!("change what {} enforces", self.path.display()))
-                        .because(format!("{holder} is changing it"))
-                        .try_this("wait until it is done, and try again"),
-                )
+    }
+
+    fn lock_directory(&self, directory: File) -> Result<Flock<File>, KernelError> {
+        let changing = || KernelError::new(format!("change what {} enforces", self.path.display()));
+        Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(directory, error)| {
+            if error != nix::errno::Errno::EWOULDBLOCK {
+                return changing().because(io::Error::from(error));
             }
-            Err((_, error)) => Err(making(error.into())),
+            let holder = holder(&directory).unwrap_or_else(|| "another process".to_owned());
+            changing()
+                .because(format!("{holder} is changing it"))
+                .try_this("wait until it is done, and try again")
+        })
+    }
+
+    /// Whether `directory` is what stands at the path now.
+    fn is(&self, directory: &File) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match (directory.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(own), Ok(there)) => identity(own) == identity(there),
+            _ => false,
         }
     }
 
@@ -107,7 +124,12 @@ impl PinRoot {
                         "remove the pin directory {}",
                         directory.display()
                     ))
-                    .because(error));
+                    .because(error)
+                    .try_this(format!(
+                        "nothing is filtered any more; what is left in it is not of this \
+                         program's making: look with `ls -R {}`",
+                        self.path.display()
+                    )));
                 }
                 _ => {}
             }
@@ -115,42 +137,43 @@ impl PinRoot {
         Ok(())
     }
 
-    /// Where the link of a device is pinned.
+    /// Where the link that a generation made for a device is pinned.
     #[must_use]
-    pub fn link(&self, device: &str, direction: Direction) -> PathBuf {
+    pub fn link(&self, generation: u64, device: &str, direction: Direction) -> PathBuf {
         self.path
             .join(LINKS)
-            .join(format!("{}-{}", encode(device), side(direction)))
+            .join(file_name(generation, device, direction))
     }
 
     /// Where the counters of one generation at a device are pinned.
     #[must_use]
     pub fn counters(&self, generation: u64, device: &str, direction: Direction) -> PathBuf {
-        let name = format!("{generation}-{}-{}", encode(device), side(direction));
-        self.path.join(COUNTERS).join(name)
+        self.path
+            .join(COUNTERS)
+            .join(file_name(generation, device, direction))
     }
 
-    /// The devices and directions that have a link pinned, in order.
+    /// The generations, devices and directions that have a link pinned.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn links(&self) -> Result<Vec<(String, Direction)>, KernelError> {
-        let names = self.names(LINKS)?;
-        Ok(names.iter().filter_map(|name| split(name)).collect())
+    pub fn links(&self) -> Result<Vec<Pin>, KernelError> {
+        self.pins(LINKS)
     }
 
     /// The generations, devices and directions that have counters pinned.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn pinned_counters(&self) -> Result<Vec<(u64, String, Direction)>, KernelError> {
-        let names = self.names(COUNTERS)?;
-        let counters = names.iter().filter_map(|name| {
-            let (generation, rest) = name.split_once('-')?;
-            let (device, direction) = split(rest)?;
-            Some((generation.parse().ok()?, device, direction))
-        });
-        Ok(counters.collect())
+    pub fn pinned_counters(&self) -> Result<Vec<Pin>, KernelError> {
+        self.pins(COUNTERS)
+    }
+
+    fn pins(&self, directory: &str) -> Result<Vec<Pin>, KernelError> {
+        let names = self.names(directory)?;
+        let mut pins: Vec<Pin> = names.iter().filter_map(|name| split(name)).collect();
+        pins.sort();
+        Ok(pins)
     }
 
     fn names(&self, directory: &str) -> Result<Vec<String>, KernelError> {
@@ -164,12 +187,10 @@ impl PinRoot {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(reading)?,
         };
-        let mut names = entries
+        entries
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<io::Result<Vec<String>>>()
-            .map_err(reading)?;
-        names.sort();
-        Ok(names)
+            .map_err(reading)
     }
 
     fn check_file_system(&self) -> Result<(), KernelError> {
@@ -197,27 +218,49 @@ impl PinRoot {
         let metadata = fs::symlink_metadata(&self.path).map_err(|error| {
             KernelError::new(format!("look at {}", self.path.display())).because(error)
         })?;
+        let using = KernelError::new(format!("use the pin directory {}", self.path.display()));
+        if !metadata.is_dir() {
+            return Err(using
+                .because("it is not a directory, or is a symbolic link to one")
+                .try_this("name the directory itself with --pin-root"));
+        }
         let own = metadata.uid() == nix::unistd::geteuid().as_raw();
         let mode = metadata.permissions().mode() & 0o7777;
-        if metadata.is_dir() && own && mode == 0o700 {
+        if own && mode == 0o700 {
             return Ok(());
         }
-        Err(KernelError::new(format!("use the pin directory {}", self.path.display()))
+        Err(using
             .because(format!("it belongs to uid {} and has mode {mode:04o}", metadata.uid()))
             .try_this("it must be a directory of your own with mode 0700: remove it, or choose another place with --pin-root"))
     }
 }
 
+/// Makes a directory that none but its owner may enter, if it is not there.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Who holds the lock on `directory`, by /proc/locks.
 fn holder(directory: &File) -> Option<String> {
-    let inode = directory.metadata().ok()?.ino().to_string();
+    let metadata = directory.metadata().ok()?;
+    let device = metadata.dev();
+    // Inodes are numbered anew on each file system: MAJOR:MINOR:INODE.
+    let own = format!(
+        "{:02x}:{:02x}:{}",
+        nix::sys::stat::major(device),
+        nix::sys::stat::minor(device),
+        metadata.ino()
+    );
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let pid = locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else {
             return None;
         };
-        (file.rsplit(':').next() == Some(&inode)).then_some(pid)
+        (file == own).then_some(pid)
     })?;
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(format!("process {pid} ({})", command.trim_end()))
@@ -230,14 +273,19 @@ fn side(direction: Direction) -> &'static str {
     }
 }
 
-fn split(name: &str) -> Option<(String, Direction)> {
-    let (device, side) = name.rsplit_once('-')?;
+fn file_name(generation: u64, device: &str, direction: Direction) -> String {
+    format!("{generation}-{}-{}", encode(device), side(direction))
+}
+
+fn split(name: &str) -> Option<Pin> {
+    let (generation, rest) = name.split_once('-')?;
+    let (device, side) = rest.rsplit_once('-')?;
     let direction = match side {
         "in" => Direction::Inbound,
         "out" => Direction::Outbound,
         _ => return None,
     };
-    Some((decode(device), direction))
+    Some((generation.parse().ok()?, decode(device), direction))
 }
 
 fn encode(device: &str) -> String {
@@ -258,8 +306,9 @@ mod tests {
             let encoded = encode(device);
             assert!(!encoded.contains('.'), "{encoded}");
             assert_eq!(decode(&encoded), device);
-            let name = format!("{encoded}-{}", side(Direction::Outbound));
-            assert_eq!(split(&name), Some((device.to_owned(), Direction::Outbound)));
+            let name = file_name(7, device, Direction::Outbound);
+            let pin = (7, device.to_owned(), Direction::Outbound);
+            assert_eq!(split(&name), Some(pin));
         }
     }
 }
