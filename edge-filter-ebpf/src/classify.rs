@@ -191,6 +191,9 @@ fn first_common<T: Tables>(
             }
             candidates &= candidates - 1;
         }
+        if candidates != 0 {
+            return Some(Match::Internal);
+        }
     }
     Some(Match::None)
 }

@@ -97,7 +97,7 @@ pub fn walk<F: Frame>(frame: &mut F, mut at: u32, end: u32) -> Result<(), Counte
 mod tests {
     use super::*;
     use crate::by_hand::{self, ByHand};
-    use crate::frame::Memory;
+    use crate::memory::Memory;
     use crate::packet::protocol::TCP;
 
     fn judge(bytes: &[u8]) -> Result<Ip, Counter> {

@@ -32,6 +32,8 @@ pub mod ethernet;
 pub mod frame;
 pub mod ipv4;
 pub mod ipv6;
+#[cfg(not(target_arch = "bpf"))]
+pub mod memory;
 pub mod packet;
 pub mod quote;
 pub mod tables;
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
     use crate::by_hand::{self, ByHand};
     use crate::config::{Constant, essential};
-    use crate::frame::Memory;
+    use crate::memory::Memory;
 
     /// Wherever the first buffer ends, a frame is judged as it would be whole,
     /// or not yet; and once it could be judged, more bytes change nothing.

@@ -111,7 +111,7 @@ fn icmp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u16, Counter> {
 mod tests {
     use super::*;
     use crate::by_hand::{self, ByHand};
-    use crate::frame::Memory;
+    use crate::memory::Memory;
 
     /// The packet that `segment` makes as the payload of either family.
     fn judge(family: Family, protocol: u8, segment: &[u8]) -> Result<Packet, Counter> {

@@ -4,8 +4,8 @@ use edge_filter::compile::{TableImage, compile};
 use edge_filter::policy::Action;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
-use edge_filter_ebpf::frame::Memory;
 use edge_filter_ebpf::judge;
+use edge_filter_ebpf::memory::Memory;
 
 use super::{Hook, Judge, Verdict};
 
