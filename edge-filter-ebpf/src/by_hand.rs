@@ -119,7 +119,7 @@ pub(crate) fn ipv4(protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The addresses of [`ipv6`]: 2001:db8:51::7 and 2001:db8:1::10.
+/// The addresses of [`ipv6`]: `2001:db8:51::7` and `2001:db8:1::10`.
 pub(crate) const V6_SOURCE: u128 = 0x2001_0db8_0051_0000_0000_0000_0000_0007;
 pub(crate) const V6_DESTINATION: u128 = 0x2001_0db8_0001_0000_0000_0000_0000_0010;
 

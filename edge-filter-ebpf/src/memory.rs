@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(header.u32::<3>(), 0x0506_0708);
         assert_eq!(header.u64::<8>(), 0x0a0b_0c0d_0e0f_1011);
         // By reference too, as the kernel's copies are read.
-        assert_eq!((&header).u64::<0>(), 0x0203_0405_0607_0809);
+        assert_eq!(Header::u64::<0>(&&header), 0x0203_0405_0607_0809);
     }
 
     /// Past the frame's end is `MALFORMED` even where the frame is not linear:

@@ -194,9 +194,9 @@ mod tests {
             let mut segment = by_hand::tcp();
             segment[13] = flags;
             let has = |flag: u8| flags & flag != 0;
-            let bad = flags & 0x3f == 0
-                || (has(SYN) && (has(FIN) || has(RST)))
-                || (has(FIN) && !has(ACK));
+            let low_six = flags & 0x3f;
+            let bad =
+                low_six == 0 || (has(SYN) && (has(FIN) || has(RST))) || (has(FIN) && !has(ACK));
             let expected = bad.then_some(Counter::TCP_FLAGS);
             assert_eq!(fault(protocol::TCP, &segment), expected, "{flags:#04x}");
         }

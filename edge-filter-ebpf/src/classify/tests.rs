@@ -19,12 +19,12 @@ fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
         tables = tables.with(Constant::DestinationV4, leaf.0);
     }
     if classes.len() > 2 {
-        tables.rows[5061 >> 8][5061 & 0xff] = 3;
+        tables.rows[0x13][0xc5] = 3;
     }
     if classes.len() > 3 {
         let row = u32::try_from(tables.rows.len()).unwrap();
-        tables.rows.extend([[0; 256]; 256]);
-        tables.rows[row as usize + (40_000 >> 8)][40_000 & 0xff] = 4;
+        tables.rows.extend(vec![[0; 256]; 256]);
+        tables.rows[row as usize + 0x9c][0x40] = 4;
         tables = tables.with(Constant::SourcePorts, row);
     }
     tables

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use edge_filter_ebpf::classify;
 use edge_filter_ebpf::config::{Config, Constant};
@@ -39,13 +39,9 @@ impl Lookup {
     /// Prefix `i` of `prefixes`, in walk order, has leaf `i`; all else leaf 0.
     fn new(family: Family, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         let all = Prefix { bits: 0, length: 0 };
-        let distinct: BTreeMap<Prefix, ()> = prefixes
-            .into_iter()
-            .chain([all])
-            .map(|prefix| (prefix, ()))
-            .collect();
+        let distinct: BTreeSet<Prefix> = prefixes.into_iter().chain([all]).collect();
         let naive: Vec<Leaf> = distinct
-            .into_keys()
+            .into_iter()
             .zip(0..)
             .map(|(prefix, class)| (prefix, Entry::leaf(class, 0)))
             .collect();
