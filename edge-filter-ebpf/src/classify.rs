@@ -32,8 +32,9 @@ pub const PORT_ROWS: u32 = 256;
 /// The row of protocols, counted from the first of [`Constant::Transports`].
 pub const PROTOCOL_ROW: u32 = 3 * PORT_ROWS;
 
-/// The most 64-rule words that a vector can have: 65,536 rules.
-pub const MAX_WORDS: u32 = 1024;
+/// The most 64-rule words that a vector can have: 16,384 rules. The verifier walks
+/// through every word, and gives up after a million instructions.
+pub const MAX_WORDS: u32 = 256;
 
 /// The most steps that an address of each family takes through its trie: every
 /// step but the last consumes at least one byte.

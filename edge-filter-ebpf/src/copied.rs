@@ -9,7 +9,7 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::frame::Frame;
-use edge_filter_ebpf::packet::{Address, Family, Ip};
+use edge_filter_ebpf::packet::{Address, Chain, Family, Ip};
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
 use edge_filter_ebpf::{ipv4, ipv6, judge, quote};
@@ -47,13 +47,17 @@ extern "C" fn edge_filter_in_options(context: *mut xdp_md, at: u32, end: u32) ->
 }
 
 /// The walk over IPv6 extension headers; the fault in the high half, or
-/// [`NO_FAULT`] there, and protocol (8 bits) and offset (24 bits) in the low.
+/// [`NO_FAULT`] there, and protocol (8 bits), whether there was a fragment header
+/// (1 bit) and offset (23 bits) in the low.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn edge_filter_in_extensions(context: *mut xdp_md, next: u32, at: u32, end: u32) -> u64 {
     match ipv6::walk(&mut Copied::new(context, end), next as u8, at, end) {
-        Ok((protocol, payload)) => {
-            u64::from(NO_FAULT) << 32 | u64::from(protocol) << 24 | u64::from(payload)
+        Ok(chain) => {
+            (u64::from(NO_FAULT) << 32)
+                | (u64::from(chain.protocol) << 24)
+                | (u64::from(chain.fragment_header) << 23)
+                | u64::from(chain.payload)
         }
         Err(fault) => u64::from(fault.0) << 32,
     }
@@ -85,6 +89,7 @@ extern "C" fn edge_filter_in_mirrors(
         destination,
         protocol: 0,
         hop_limit: 0,
+        fragment_header: false,
         payload: (place >> 32) as u32 & 0x7fff_ffff,
         end,
     };
@@ -109,10 +114,14 @@ pub(crate) fn extension_headers(
     next: u8,
     at: u32,
     end: u32,
-) -> Result<(u8, u32), Counter> {
+) -> Result<Chain, Counter> {
     let found = edge_filter_in_extensions(context, u32::from(next), at, end);
     match (found >> 32) as u32 {
-        NO_FAULT => Ok(((found >> 24) as u8, found as u32 & 0xff_ffff)),
+        NO_FAULT => Ok(Chain {
+            protocol: (found >> 24) as u8,
+            payload: found as u32 & 0x7f_ffff,
+            fragment_header: found & (1 << 23) != 0,
+        }),
         fault => Err(Counter(fault)),
     }
 }
@@ -175,7 +184,7 @@ impl Walks for Copied {
     }
 
     #[inline(always)]
-    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter> {
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<Chain, Counter> {
         extension_headers(self.context, next, at, end)
     }
 

@@ -129,7 +129,7 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
     None
 }
 
-/// Neighbour discovery (RFC 4861): `None` if it is none, or if the rules decide.
+/// Neighbour discovery (RFC 4861; RFC 6980 on fragment headers): `None` if it is none, or if the rules decide.
 #[inline(always)]
 fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
     let kind = packet.icmp >> 8;
@@ -138,6 +138,7 @@ fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
     }
     let says_router = matches!(kind, ROUTER_ADVERTISEMENT | REDIRECT);
     if packet.hop_limit != 255
+        || packet.fragment_header
         || packet.icmp & 0xff != 0
         || (says_router && !source.has(Entry::ROUTER))
     {

@@ -47,6 +47,7 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
         destination: Address::v4(header.u32::<16>()),
         protocol: header.u8::<9>(),
         hop_limit: header.u8::<8>(),
+        fragment_header: false,
         payload,
         end: at + total_length,
     };

@@ -3,7 +3,7 @@
 use crate::config::Constant;
 use crate::counter::Counter;
 use crate::frame::{Frame, Header};
-use crate::packet::{Address, Family, Ip};
+use crate::packet::{Address, Chain, Family, Ip};
 use crate::tables::Tables;
 use crate::walks::Walks;
 
@@ -51,36 +51,39 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
         high: header.u64::<24>(),
         low: header.u64::<32>(),
     };
-    let (protocol, payload) = behind_extensions(frame, next, at + HEADER, end)?;
+    let chain = behind_extensions(frame, next, at + HEADER, end)?;
     Ok(Ip {
         family: Family::V6,
         source,
         destination,
-        protocol,
+        protocol: chain.protocol,
         hop_limit,
-        payload,
+        fragment_header: chain.fragment_header,
+        payload: chain.payload,
         end,
     })
 }
 
-/// The protocol behind all extension headers, of which there are seldom any, and
-/// the offset of its header.
+/// What stands behind all extension headers, of which there are seldom any.
 #[inline(always)]
 pub(crate) fn behind_extensions<F: Walks>(
     frame: &mut F,
     next: u8,
     at: u32,
     end: u32,
-) -> Result<(u8, u32), Counter> {
+) -> Result<Chain, Counter> {
     if next == NO_NEXT_HEADER || is_extension(next) {
         frame.extension_headers(next, at, end)
     } else {
-        Ok((next, at))
+        Ok(Chain {
+            protocol: next,
+            payload: at,
+            fragment_header: false,
+        })
     }
 }
 
-/// Walks the extension headers from `at` on; `next` names the first. Returns
-/// the protocol and the offset of its header.
+/// Walks the extension headers from `at` on; `next` names the first.
 ///
 /// # Errors
 /// The counter of the fault that they have.
@@ -90,14 +93,18 @@ pub fn walk<F: Frame>(
     mut next: u8,
     mut at: u32,
     end: u32,
-) -> Result<(u8, u32), Counter> {
+) -> Result<Chain, Counter> {
     let mut fragment_seen = false;
     for count in 0..=MAX_EXTENSIONS {
         if next == NO_NEXT_HEADER {
             return Err(Counter::NO_NEXT_HEADER);
         }
         if !is_extension(next) {
-            return Ok((next, at));
+            return Ok(Chain {
+                protocol: next,
+                payload: at,
+                fragment_header: fragment_seen,
+            });
         }
         if count == MAX_EXTENSIONS || (next == HOP_BY_HOP && count != 0) {
             return Err(Counter::EXTENSION_HEADERS);

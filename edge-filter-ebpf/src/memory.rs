@@ -2,7 +2,7 @@
 
 use crate::counter::Counter;
 use crate::frame::Frame;
-use crate::packet::Ip;
+use crate::packet::{Chain, Ip};
 use crate::tables::Tables;
 use crate::walks::Walks;
 use crate::{ipv4, ipv6, quote};
@@ -61,7 +61,7 @@ impl Walks for Memory<'_> {
         ipv4::walk(self, at, end)
     }
 
-    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter> {
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<Chain, Counter> {
         ipv6::walk(self, next, at, end)
     }
 

@@ -43,6 +43,8 @@ pub struct Packet {
     pub key: Key,
     /// The TTL or hop limit.
     pub hop_limit: u8,
+    /// Whether there was an IPv6 fragment header, of an atomic fragment.
+    pub fragment_header: bool,
     /// Type and code (type in the high byte) if it is ICMP under IPv4 or
     /// ICMPv6 under IPv6; else [`NO_ICMP`].
     pub icmp: u32,
@@ -57,6 +59,17 @@ pub struct Packet {
 /// refuses to copy what was never written.
 pub const NO_ICMP: u32 = u32::MAX;
 
+/// What stands behind all extension headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// The protocol.
+    pub protocol: u8,
+    /// The offset of its header in the frame.
+    pub payload: u32,
+    /// Whether a fragment header was among the extension headers.
+    pub fragment_header: bool,
+}
+
 /// An IP header, read.
 #[derive(Debug, Clone, Copy)]
 pub struct Ip {
@@ -70,6 +83,8 @@ pub struct Ip {
     pub protocol: u8,
     /// The TTL or hop limit.
     pub hop_limit: u8,
+    /// Whether there was an IPv6 fragment header, of an atomic fragment.
+    pub fragment_header: bool,
     /// The offset of the payload in the frame.
     pub payload: u32,
     /// The offset of the packet's end in the frame.

@@ -128,7 +128,7 @@ fn read_v6<F: Walks>(frame: &mut F, at: u32, end: u32) -> Result<Quoted, Counter
         low: header.u64::<32>(),
     };
     let (protocol, payload) = match ipv6::behind_extensions(frame, next, at + 40, end) {
-        Ok((protocol, payload)) => (u32::from(protocol), payload),
+        Ok(chain) => (u32::from(chain.protocol), chain.payload),
         Err(fault @ (Counter::MALFORMED | Counter::NOT_LINEAR | Counter::INTERNAL)) => {
             return Err(fault);
         }

@@ -32,6 +32,7 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, ip: Ip, tables: &T) -> Result<Pa
     let mut packet = Packet {
         key,
         hop_limit: ip.hop_limit,
+        fragment_header: ip.fragment_header,
         icmp: NO_ICMP,
         mirrors_allowed: false,
     };
@@ -122,6 +123,7 @@ mod tests {
             destination: by_hand::key().destination,
             protocol,
             hop_limit: 64,
+            fragment_header: false,
             payload: 0,
             end,
         };

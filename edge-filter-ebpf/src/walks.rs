@@ -8,7 +8,7 @@
 
 use crate::counter::Counter;
 use crate::frame::Frame;
-use crate::packet::Ip;
+use crate::packet::{Chain, Ip};
 use crate::tables::Tables;
 
 /// A frame that can be walked.
@@ -20,12 +20,11 @@ pub trait Walks: Frame {
     fn options(&mut self, at: u32, end: u32) -> Result<(), Counter>;
 
     /// Walks the IPv6 extension headers from offset `at` on, the first of which
-    /// is of type `next`, by `ipv6::walk`. Returns the protocol and the offset of
-    /// its header.
+    /// is of type `next`, by `ipv6::walk`.
     ///
     /// # Errors
     /// The counter of the fault that they have.
-    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter>;
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<Chain, Counter>;
 
     /// Whether the packet that the ICMP error in `outer` mirrors is allowed, by
     /// `quote::mirrors_allowed`.

@@ -10,7 +10,7 @@ use aya_ebpf::programs::XdpContext;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::frame::{Frame, Header};
 use edge_filter_ebpf::judge;
-use edge_filter_ebpf::packet::Ip;
+use edge_filter_ebpf::packet::{Chain, Ip};
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
 
@@ -167,7 +167,7 @@ impl Walks for Linear {
     }
 
     #[inline(always)]
-    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<(u8, u32), Counter> {
+    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<Chain, Counter> {
         copied::extension_headers(self.context, next, at, end)
     }
 

@@ -101,9 +101,10 @@ fn neighbours() -> Vec<Row> {
         "nd",
         from_link(NEIGHBOUR, neighbour(Neighbour::Solicitation(HOST.v6))),
     );
-    rows.push(base.passes(
+    rows.push(base.drops(
         "nd/solicitation-atomic-fragment",
-        "verdicts §5.3, §9.1",
+        Essentials,
+        "RFC 6980; verdicts §9.1",
         |packet| packet.extensions([fragment(0, false)]),
     ));
     rows.push(base.drops(

@@ -62,7 +62,7 @@ fn check_neighbour_discovery(essentials: &Essentials, segment: &Segment) -> Resu
         .iter()
         .any(|network| network.contains(&source));
     let unasked = FROM_ROUTERS.contains(&icmp.kind) && !listed;
-    if segment.hop_limit != 255 || icmp.code != 0 || unasked {
+    if segment.hop_limit != 255 || icmp.code != 0 || segment.fragment_header || unasked {
         return Err(DropReason::Essentials);
     }
     Ok(())

@@ -37,6 +37,8 @@ pub(super) struct Packet<'f> {
     pub(super) destination: IpAddr,
     /// Time to live, or hop limit.
     pub(super) hop_limit: u8,
+    /// An IPv6 fragment header stood among the extension headers.
+    pub(super) fragment_header: bool,
     /// The protocol, behind all extension headers.
     pub(super) protocol: u8,
     /// From behind the last header to the end that the packet declares.
@@ -70,6 +72,7 @@ pub(super) fn v4(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, Drop
         source: v4_address(header, 12),
         destination: v4_address(header, 16),
         hop_limit: header[8],
+        fragment_header: false,
         protocol: header[9],
         payload: &packet[header_length..],
     })
@@ -113,14 +116,27 @@ pub(super) fn v6(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, Drop
         return Err(DropReason::Malformed);
     }
     let (declared, _padding) = take(behind, payload_length)?;
-    let (protocol, payload) = skip_extension_headers(header[6], declared)?;
+    let Chain {
+        protocol,
+        payload,
+        fragment_header,
+    } = skip_extension_headers(header[6], declared)?;
     Ok(Packet {
         source: v6_address(header, 8),
         destination: v6_address(header, 24),
         hop_limit: header[7],
+        fragment_header,
         protocol,
         payload,
     })
+}
+
+/// What stands behind the extension headers.
+pub(super) struct Chain<'f> {
+    pub(super) protocol: u8,
+    pub(super) payload: &'f [u8],
+    /// A fragment header stood among them.
+    pub(super) fragment_header: bool,
 }
 
 /// Section 5.3: the protocol, and what lies behind the extension headers.
@@ -128,7 +144,7 @@ pub(super) fn v6(rest: &[u8], software_lengths: bool) -> Result<Packet<'_>, Drop
 pub(super) fn skip_extension_headers(
     mut kind: u8,
     mut rest: &[u8],
-) -> Result<(u8, &[u8]), DropReason> {
+) -> Result<Chain<'_>, DropReason> {
     let mut seen = 0;
     let mut fragment_seen = false;
     loop {
@@ -136,7 +152,11 @@ pub(super) fn skip_extension_headers(
             return Err(DropReason::NoNextHeader);
         }
         if !EXTENSION_HEADERS.contains(&kind) {
-            return Ok((kind, rest));
+            return Ok(Chain {
+                protocol: kind,
+                payload: rest,
+                fragment_header: fragment_seen,
+            });
         }
         if seen == MAX_EXTENSION_HEADERS || (kind == HOP_BY_HOP && seen > 0) {
             return Err(DropReason::ExtensionHeaders);

@@ -52,17 +52,17 @@ fn v6(quoted: &[u8]) -> Result<Option<Flow>, DropReason> {
     if header[0] >> 4 != 6 {
         return Err(DropReason::Malformed);
     }
-    let (protocol, payload) = match ip::skip_extension_headers(header[6], behind) {
-        Ok(found) => found,
+    let chain = match ip::skip_extension_headers(header[6], behind) {
+        Ok(chain) => chain,
         Err(DropReason::Malformed) => return Err(DropReason::Malformed),
         Err(_) => return Ok(None),
     };
-    take(payload, 8)?;
+    take(chain.payload, 8)?;
     Ok(Some(flow(
         ip::v6_address(header, 8),
         ip::v6_address(header, 24),
-        protocol,
-        payload,
+        chain.protocol,
+        chain.payload,
     )))
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Segment {
     pub(super) flow: Flow,
     /// Time to live, or hop limit.
     pub(super) hop_limit: u8,
+    /// An IPv6 fragment header stood before it.
+    pub(super) fragment_header: bool,
     /// Set for ICMP under IPv4 and for `ICMPv6` under IPv6.
     pub(super) icmp: Option<Icmp>,
 }
@@ -67,6 +69,7 @@ pub(super) fn segment(packet: &Packet<'_>) -> Result<Segment, DropReason> {
     Ok(Segment {
         flow,
         hop_limit: packet.hop_limit,
+        fragment_header: packet.fragment_header,
         icmp,
     })
 }
