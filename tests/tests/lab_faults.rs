@@ -147,7 +147,7 @@ fn a_device_in_another_namespace_is_not_mistaken_for_one_of_the_same_number() ->
 }
 
 #[test]
-fn a_missing_device_of_the_same_role_leaves_the_old_link_pinned() -> Result<()> {
+fn a_second_device_that_is_refused_takes_back_the_first() -> Result<()> {
     let (lab, policy) = enforcing()?;
     let before = lab.edge.devices()?;
     lab.edge

@@ -34,11 +34,11 @@ fn refusal(command: &mut Command) -> Result<String> {
     Ok(message)
 }
 
-/// Mounts a tmpfs of two pages' worth of files on the lab's state directory.
+/// Mounts a tmpfs of one page, less than a record, on the lab's state directory.
 fn small_state(lab: &Lab) -> Result<PathBuf> {
     fs::create_dir_all(lab.mounts.outside("state/edge-filter"))?;
     let mut mount = lab.edge.command_in("mount", &lab.mounts);
-    mount.args(["-t", "tmpfs", "-o", "size=8k", "small"]);
+    mount.args(["-t", "tmpfs", "-o", "size=4k", "small"]);
     expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
     Ok(lab.mounts.state_dir())
 }
