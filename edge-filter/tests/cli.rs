@@ -199,7 +199,7 @@ fn an_unreadable_policy_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("secret.yaml");
     fs::write(&path, "version: 1\n").expect("writable");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("ours");
     let output = run(&["check", &path.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).expect("UTF-8");

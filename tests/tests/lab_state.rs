@@ -279,3 +279,24 @@ fn watching_ends_with_its_reader_and_outlives_detach() -> Result<()> {
     assert!(child.wait()?.success());
     Ok(())
 }
+
+#[test]
+fn too_few_open_files_are_named_and_change_nothing() -> Result<()> {
+    let (lab, policy) = enforcing()?;
+    let before = (lab.edge.devices()?, lab.mounts.pins()?);
+    let mut told = String::new();
+    for limit in ["8", "12"] {
+        let mut command = lab.edge.command_in("prlimit", &lab.mounts);
+        command
+            .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
+            .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
+            .arg(format!("--nofile={limit}"))
+            .arg(lab.apply_command(&policy, Mode::Native)?.get_program())
+            .args(lab.apply_command(&policy, Mode::Native)?.get_args());
+        told += &refusal(&mut command)?;
+        assert_eq!((lab.edge.devices()?, lab.mounts.pins()?), before);
+    }
+    assert!(told.contains("Too many open files"), "{told}");
+    assert!(!told.contains("Verifier output"), "{told}");
+    Ok(())
+}
