@@ -24,6 +24,8 @@ pub(super) struct Cli {
         long,
         global = true,
         env = "EDGE_FILTER_PIN_ROOT",
+        hide_env_values = true,
+        help_heading = "Where things are kept",
         default_value = "/sys/fs/bpf/edge-filter",
         value_name = "DIR"
     )]
@@ -33,6 +35,8 @@ pub(super) struct Cli {
         long,
         global = true,
         env = "EDGE_FILTER_STATE_DIR",
+        hide_env_values = true,
+        help_heading = "Where things are kept",
         default_value = "/var/lib/edge-filter",
         value_name = "DIR"
     )]

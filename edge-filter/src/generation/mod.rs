@@ -9,6 +9,7 @@
 pub mod apply;
 pub mod detach;
 pub mod plan;
+mod reading;
 pub mod record;
 pub mod status;
 pub mod tally;

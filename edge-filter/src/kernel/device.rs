@@ -64,8 +64,16 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
             .because("no such device in this network namespace")
             .try_this("`ip link` lists the devices; --interface ROLE=DEVICE names another")
     };
-    if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
+    if name.is_empty() || name.contains('\0') {
         return Err(missing());
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(KernelError::new(format!("find the device '{name}'"))
+            .because(format!(
+                "a device's name has at most {LONGEST_NAME} bytes, and this has {}",
+                name.len()
+            ))
+            .try_this("`ip link` lists the devices"));
     }
     let by_name = LinkAttribute::IfName(name.to_owned());
     let message = ask(0, Some(by_name)).map_err(|error| match error.raw_os_error() {

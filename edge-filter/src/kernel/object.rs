@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
-use aya::programs::{Program, Xdp};
+use aya::programs::{Program, ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, include_bytes_aligned};
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::tables::{Chunk, Path as TablePath, Row};
@@ -60,13 +60,24 @@ pub fn load(image: &TableImage, software_lengths: bool) -> Result<LoadedProgram,
     let paths: Vec<PathValue> = image.paths.iter().copied().map(PathValue).collect();
     fill::<PathValue>(&mut ebpf, "PATHS", &paths)?;
     fill::<Chunk>(&mut ebpf, "CHUNKS", &image.chunks)?;
-    program(&mut ebpf)
-        .load()
-        .map_err(|error| loading().because(error).try_this(PRIVILEGES))?;
+    program(&mut ebpf).load().map_err(|error| match error {
+        // The verifier's words say nothing about a limit of this process.
+        ProgramError::LoadError { io_error, .. } if is_limit(&io_error) => {
+            loading().because(io_error).try_this(LIMITS)
+        }
+        error => loading().because(error).try_this(PRIVILEGES),
+    })?;
     Ok(LoadedProgram { ebpf })
 }
 
 const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
+
+const LIMITS: &str = "each device takes some ten open files: raise the limit with `ulimit -n 1024`";
+
+/// Whether this process (or the machine) has no room for another open file.
+fn is_limit(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
 
 impl LoadedProgram {
     /// The program, for attaching it and for test runs.

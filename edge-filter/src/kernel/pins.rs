@@ -229,9 +229,18 @@ impl PinRoot {
         if own && mode == 0o700 {
             return Ok(());
         }
+        let remedy = if own || nix::unistd::geteuid().is_root() {
+            "it must be a directory of your own with mode 0700: remove it, or choose another place \
+             with --pin-root"
+        } else {
+            "run it as root, or choose another place with --pin-root"
+        };
         Err(using
-            .because(format!("it belongs to uid {} and has mode {mode:04o}", metadata.uid()))
-            .try_this("it must be a directory of your own with mode 0700: remove it, or choose another place with --pin-root"))
+            .because(format!(
+                "it belongs to uid {} and has mode {mode:04o}",
+                metadata.uid()
+            ))
+            .try_this(remedy))
     }
 }
 
