@@ -92,8 +92,8 @@ fn as_many_rules_as_there_are_bits_compile_and_one_more_does_not() {
     };
     assert_eq!(error, expected);
     let text = error.to_string();
-    assert!(text.contains("external inbound: 65537 rules"), "{text}");
-    assert!(text.contains("at most 65536"), "{text}");
+    assert!(text.contains("external inbound: 16385 rules"), "{text}");
+    assert!(text.contains("at most 16384"), "{text}");
 }
 
 /// The rules of other hooks count for nothing.

@@ -3,6 +3,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use edge_filter_ebpf::config::{Constant, NONE};
+
 use super::plan::HookPlan;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord};
 use super::{Instance, tally};
@@ -10,6 +12,7 @@ use crate::kernel::KernelError;
 use crate::kernel::device::{Device, XdpMode};
 use crate::kernel::link::{self, Link};
 use crate::kernel::object::{self, LoadedProgram};
+use crate::kernel::offload::takes_vlan_tags_off;
 use crate::policy::{Direction, Policy};
 
 /// Where programs may run.
@@ -118,6 +121,7 @@ fn locked(
     {
         warnings.push(error.to_string());
     }
+    warnings.extend(changes.iter().filter_map(hidden_tags));
     let hooks = changes.into_iter().map(|change| AppliedHook {
         interface: change.plan.interface,
         device: change.plan.device.name,
@@ -130,6 +134,25 @@ fn locked(
         hooks: hooks.collect(),
         released,
         warnings,
+    })
+}
+
+/// A warning, if the role lists VLANs and the device hides them.
+fn hidden_tags(change: &Change) -> Option<String> {
+    let HookPlan {
+        interface,
+        device,
+        image,
+        ..
+    } = &change.plan;
+    let judged = image.config.get(Constant::Vlans) != NONE;
+    let hidden = judged && takes_vlan_tags_off(device).unwrap_or(false);
+    let name = &device.name;
+    hidden.then(|| {
+        format!(
+            "{interface}: {name} takes VLAN tags off before the filter sees them, so that tagged \
+             frames look untagged\n  help: `ethtool -K {name} rxvlan off` leaves them on"
+        )
     })
 }
 

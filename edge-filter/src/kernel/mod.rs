@@ -10,6 +10,7 @@ pub mod device;
 mod error;
 pub mod link;
 pub mod object;
+pub mod offload;
 pub mod pins;
 mod syscall;
 

@@ -60,13 +60,7 @@ pub fn load(image: &TableImage, software_lengths: bool) -> Result<LoadedProgram,
     let paths: Vec<PathValue> = image.paths.iter().copied().map(PathValue).collect();
     fill::<PathValue>(&mut ebpf, "PATHS", &paths)?;
     fill::<Chunk>(&mut ebpf, "CHUNKS", &image.chunks)?;
-    program(&mut ebpf).load().map_err(|error| match error {
-        // The verifier's words say nothing about a limit of this process.
-        ProgramError::LoadError { io_error, .. } if is_limit(&io_error) => {
-            loading().because(io_error).try_this(LIMITS)
-        }
-        error => loading().because(error).try_this(PRIVILEGES),
-    })?;
+    program(&mut ebpf).load().map_err(refused)?;
     Ok(LoadedProgram { ebpf })
 }
 
@@ -74,9 +68,39 @@ const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on 
 
 const LIMITS: &str = "each device takes some ten open files: raise the limit with `ulimit -n 1024`";
 
-/// Whether this process (or the machine) has no room for another open file.
-fn is_limit(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+/// How much of the verifier's log is shown: its end tells what it refused.
+const LOG_LINES: usize = 8;
+
+/// Why the kernel did not load the program. Thousands of lines of the verifier's
+/// log would say less.
+fn refused(error: ProgramError) -> KernelError {
+    let loading = KernelError::new("load the BPF program");
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return loading.because(error).try_this(PRIVILEGES);
+    };
+    let log = verifier_log.to_string();
+    let remedy = match io_error.raw_os_error() {
+        // The verifier's words say nothing about a limit of this process.
+        Some(libc::EMFILE | libc::ENFILE) => LIMITS.to_owned(),
+        Some(libc::E2BIG) => "the verifier gave up after a million instructions: split the \
+                              rules of this hook over several roles, or merge some"
+            .to_owned(),
+        Some(libc::ENOMEM) => "the tables need more memory than there is: free some".to_owned(),
+        Some(libc::EPERM) if log.is_empty() => PRIVILEGES.to_owned(),
+        _ => {
+            let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+            let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n    ");
+            format!(
+                "this kernel's verifier refuses it, which is a fault of edge-filter: report it \
+                 with the policy, `uname -r` and these lines\n    {end}"
+            )
+        }
+    };
+    loading.because(io_error).try_this(remedy)
 }
 
 impl LoadedProgram {
