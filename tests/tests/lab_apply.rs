@@ -296,6 +296,22 @@ fn a_device_without_native_xdp_is_filtered_generically() -> Result<()> {
     Ok(())
 }
 
+/// What a lab's own devices do not do: take VLAN tags off before XDP runs.
+#[test]
+fn hidden_vlan_tags_are_warned_of() -> Result<()> {
+    let (lab, policy) = lab()?;
+    let warned = |device: &str| -> Result<bool> {
+        let output = expect_exit(&mut apply_to(&lab, &policy, device, "auto")?, 0)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok(said.contains(&format!("ethtool -K {device} rxvlan off")))
+    };
+    assert!(!warned("external")?, "its offload is off");
+    lab.edge
+        .ip("link add tagged0 type veth peer name tagged1\n")?;
+    assert!(warned("tagged0")?, "its offload is on");
+    Ok(())
+}
+
 #[test]
 fn a_device_that_is_not_ethernet_is_refused() -> Result<()> {
     let (lab, policy) = lab()?;

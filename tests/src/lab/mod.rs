@@ -22,6 +22,7 @@ pub mod frame;
 pub mod meter;
 pub mod mounts;
 pub mod namespace;
+pub mod offload;
 pub mod packet;
 pub mod product;
 pub mod sample;

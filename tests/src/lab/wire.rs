@@ -92,6 +92,7 @@ impl Wire {
         ))?;
         edge_end.configure(&plan.edge)?;
         world_end.configure(&plan.world)?;
+        super::offload::keep_vlan_tags(edge_end)?;
         edge_end.reach(&plan.world, world_end.mac, 1)?;
         world_end.reach(&plan.edge, edge_end.mac, 1)?;
         Ok(wire)
