@@ -30,6 +30,8 @@ fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
     tables
 }
 
+const MAX_RULES: u32 = MAX_WORDS * 64;
+
 #[test]
 fn the_lowest_bit_of_a_word() {
     for bit in 0..64 {
@@ -41,7 +43,9 @@ fn the_lowest_bit_of_a_word() {
 
 #[test]
 fn a_rule_is_found_wherever_it_stands() {
-    for rules in [1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8193, 65_536] {
+    for rules in [
+        1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8193, MAX_RULES,
+    ] {
         let numbers = [0, 1, 62, 63, 64, 65, 4095, 4096, 4097, rules / 2, rules - 1];
         for rule in numbers.into_iter().filter(|&rule| rule < rules) {
             assert_eq!(first(rules, &[&[rule]]), Match::Rule(rule), "of {rules}");
@@ -89,7 +93,7 @@ fn every_rule_on_every_field_is_the_first_rule() {
 /// candidate, and none must end the search.
 #[test]
 fn false_candidates_are_passed_over() {
-    for rules in [128, 4096, 4097, 8192, 65_536] {
+    for rules in [128, 4096, 4097, 8192, MAX_RULES] {
         let even: Vec<u32> = (0..rules).step_by(2).collect();
         let mut odd: Vec<u32> = (1..rules).step_by(2).collect();
         assert_eq!(first(rules, &[&even, &odd]), Match::None, "of {rules}");
