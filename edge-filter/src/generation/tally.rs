@@ -85,16 +85,31 @@ impl Sums {
 /// # Errors
 /// The state or the counters cannot be read.
 pub fn totals(instance: &Instance) -> Result<Vec<TallyEntry>, KernelError> {
-    let tally = instance.state.tally()?;
-    let mut sums = Sums::default();
-    sums.add_tally(&tally);
-    let mut records = instance.state.records()?;
-    records.reverse();
+    let records = instance.state.records()?;
     let pinned = instance.pins.pinned_counters()?;
-    for record in &records {
-        for (_, device, direction) in pinned.iter().filter(|(generation, ..)| {
-            *generation == record.generation && *generation > tally.folded
-        }) {
+    gather(
+        instance,
+        &instance.state.tally()?,
+        records.iter().rev(),
+        &pinned,
+    )
+}
+
+/// The sums of the tally, and of what `records` (oldest first) have among the
+/// `pinned` counters and not in the tally.
+fn gather<'r>(
+    instance: &Instance,
+    tally: &Tally,
+    records: impl Iterator<Item = &'r Record>,
+    pinned: &[Pin],
+) -> Result<Vec<TallyEntry>, KernelError> {
+    let mut sums = Sums::default();
+    sums.add_tally(tally);
+    for record in records.filter(|record| record.generation > tally.folded) {
+        let own = pinned
+            .iter()
+            .filter(|(generation, ..)| *generation == record.generation);
+        for (_, device, direction) in own {
             sums.add_pinned(instance, record, device, *direction)?;
         }
     }
@@ -128,17 +143,9 @@ pub(super) fn fold(instance: &Instance, current: u64) -> Result<(), KernelError>
         KernelError::new("wait for the programs that were replaced").because(error)
     })?;
     let mut tally = instance.state.tally()?;
-    let mut sums = Sums::default();
-    sums.add_tally(&tally);
-    for record in &old {
-        for (_, device, direction) in pinned.iter().filter(|(generation, ..)| {
-            *generation == record.generation && *generation > tally.folded
-        }) {
-            sums.add_pinned(instance, record, device, *direction)?;
-        }
-    }
+    let counters = gather(instance, &tally, old.iter().copied(), &pinned)?;
     tally.folded = current - 1;
-    tally.counters = sums.entries;
+    tally.counters = counters;
     tally
         .counters
         .retain(|entry| entry.count != Count::default());
