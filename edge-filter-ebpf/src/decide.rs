@@ -129,7 +129,8 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
     None
 }
 
-/// Neighbour discovery (RFC 4861; RFC 6980 on fragment headers): `None` if it is none, or if the rules decide.
+/// Neighbour discovery (RFC 4861; RFC 6980 on fragment headers): `None` if it is
+/// none, or if the rules decide.
 #[inline(always)]
 fn neighbour(packet: &Packet, source: Entry, allowed: bool) -> Option<Counter> {
     let kind = packet.icmp >> 8;

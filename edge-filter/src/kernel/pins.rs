@@ -5,8 +5,9 @@
 //! generation, and `counters/GENERATION-DEVICE-in`, the counters of one
 //! generation there. No generation's number is used twice, so that the link of a
 //! device that is gone, or has another name now, is never mistaken for that of its
-//! successor. The name is the one that the device had then. In file names a dot, which the BPF
-//! file system does not take, is written `%2e`, and a percent sign `%25`.
+//! successor. The name is the one that the device had then. In file names a dot,
+//! which the BPF file system does not take, is written `%2e`, and a percent sign
+//! `%25`.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
