@@ -29,6 +29,7 @@ pub mod config;
 pub mod counter;
 pub mod decide;
 pub mod ethernet;
+pub mod flow;
 pub mod frame;
 pub mod ipv4;
 pub mod ipv6;
