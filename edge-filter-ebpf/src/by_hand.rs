@@ -1,8 +1,12 @@
 //! Tables and headers written by hand, for the tests of this crate.
 
-use crate::classify::{PROTOCOL_ROW, aggregate_words, class_chunks};
+use std::cell::RefCell;
+
+use crate::classify::PROTOCOL_ROW;
 use crate::config::{Config, Constant, NONE};
+use crate::flow::{Flows, Tuple};
 use crate::packet::{Address, Family, Key, protocol};
+use crate::search::{aggregate_words, class_chunks};
 use crate::tables::{Chunk, Path, Row, Tables};
 
 /// Tables in memory.
@@ -12,13 +16,23 @@ pub(crate) struct ByHand {
     pub(crate) rows: Vec<Row>,
     pub(crate) paths: Vec<Path>,
     pub(crate) chunks: Vec<Chunk>,
+    /// The conversations that are live.
+    pub(crate) live: Vec<Tuple>,
+    /// What was recorded, in order.
+    pub(crate) recorded: RefCell<Vec<Tuple>>,
 }
 
 impl ByHand {
     /// No rules, any VLAN, no further ethertypes, no essentials, drop.
     pub(crate) fn new() -> Self {
         let mut config = Config::EMPTY;
-        for constant in [Constant::Vlans, Constant::Ethertypes, Constant::SourcePorts] {
+        for constant in [
+            Constant::Vlans,
+            Constant::Ethertypes,
+            Constant::SourcePorts,
+            Constant::Dropping,
+            Constant::DroppingReplies,
+        ] {
             config.set(constant, NONE);
         }
         Self {
@@ -26,6 +40,8 @@ impl ByHand {
             rows: Vec::new(),
             paths: Vec::new(),
             chunks: Vec::new(),
+            live: Vec::new(),
+            recorded: RefCell::default(),
         }
     }
 
@@ -56,6 +72,7 @@ impl ByHand {
         self.rows
             .resize(self.rows.len() + PROTOCOL_ROW as usize + 1, [0; 256]);
         self.with(Constant::Words, words)
+            .with(Constant::OwnWords, words)
             .with(Constant::Transports, transports)
     }
 
@@ -90,6 +107,20 @@ impl Tables for ByHand {
         self.chunks
             .get(chunk as usize)
             .map(|chunk| chunk[slot as usize])
+    }
+}
+
+impl Flows for ByHand {
+    fn record(&self, tuple: &Tuple, _: u8) {
+        self.recorded.borrow_mut().push(*tuple);
+    }
+
+    fn is_answered(&self, tuple: &Tuple, _: u8) -> bool {
+        self.is_live(tuple)
+    }
+
+    fn is_live(&self, tuple: &Tuple) -> bool {
+        self.live.contains(tuple)
     }
 }
 

@@ -57,12 +57,63 @@ pub enum Constant {
     Transports,
     /// The first of the 256 rows of source ports; [`NONE`] if no rule names any.
     SourcePorts,
-    /// The number of 64-rule words in a bit vector; 0 if the hook has no rules.
+    /// The number of 64-rule words in a bit vector; 0 if nothing is asked of any
+    /// rule here.
     Words,
-    /// The set of rules whose packets pass: those that allow, and audited drops.
+    /// The fields that no rule asks about, as bits of [`field`].
+    Unasked,
+    /// The first of these words hold the hook's own rules: so many.
+    OwnWords,
+    /// The set of rules and of replies whose packets pass: rules that allow,
+    /// audited drops, and all replies.
     Passing,
-    /// The set of rules that allow.
-    Allowing,
+    /// The set of the hook's rules that drop, audited or not; [`NONE`] if all of
+    /// them allow.
+    Dropping,
+    /// The set of the hook's rules that drop even replies; [`NONE`] if none does.
+    DroppingReplies,
+    /// 1 if the packets that this hook's rules allow are recorded
+    /// (`docs/verdicts.md` §13.3).
+    Tracking,
+    /// 1 if the hook drops nothing (`docs/verdicts.md` §12).
+    OnlyTracks,
+    /// 1 if what mirrors the open lists is a reply here (§13.4).
+    AnswersOpen,
+    /// The words of the tracking lists, mirrored: the first of them,
+    MirroredTracking,
+    /// and the first behind them.
+    MirroredTrackingEnd,
+    /// The same of the open lists, mirrored.
+    MirroredOpen,
+    /// The first word behind them.
+    MirroredOpenEnd,
+    /// The same of the open lists as they are.
+    Open,
+    /// The first word behind them.
+    OpenEnd,
+    /// How many lists a group has at most; 0 if there are none. Neighbouring lists
+    /// that only allow are one.
+    Lists,
+    /// The first row of what the lists say by each of their rules, which are
+    /// counted from the first behind the hook's own words ([`fate`]).
+    Fates,
+}
+
+/// The bits of [`Constant::Unasked`].
+pub mod field {
+    /// The source address.
+    pub const SOURCE: u32 = 1;
+    /// The destination address.
+    pub const DESTINATION: u32 = 1 << 1;
+    /// The source port.
+    pub const SOURCE_PORT: u32 = 1 << 2;
+}
+
+/// What a list says by one of its rules.
+pub mod fate {
+    /// Allowed: the rest of the number is the counter of the rule's replies.
+    /// Otherwise this list says no, and the number is the first word of the next.
+    pub const ALLOWED: u32 = 1 << 31;
 }
 
 /// All constants of one generation at one hook, indexed by [`Constant`].
@@ -72,7 +123,7 @@ pub struct Config(pub [u32; Config::LENGTH]);
 
 impl Config {
     /// The number of constants.
-    pub const LENGTH: usize = Constant::Allowing as usize + 1;
+    pub const LENGTH: usize = Constant::Fates as usize + 1;
 
     /// What the object holds before a policy's constants replace it: no rules,
     /// and every packet dropped.

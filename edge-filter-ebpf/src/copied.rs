@@ -8,6 +8,7 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::flow::Flows;
 use edge_filter_ebpf::frame::Frame;
 use edge_filter_ebpf::packet::{Address, Chain, Family, Ip};
 use edge_filter_ebpf::tables::Tables;
@@ -189,7 +190,7 @@ impl Walks for Copied {
     }
 
     #[inline(always)]
-    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
+    fn mirrors_allowed<T: Tables + Flows>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
         mirrors_allowed(self.context, outer)
     }
 }

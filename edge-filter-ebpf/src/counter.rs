@@ -67,11 +67,18 @@ impl Counter {
     /// One of the policy's ethertypes.
     pub const ALLOWED_ETHERTYPE: Self = Self(20);
 
-    /// The first rule; rule `i` counts at `FIRST_RULE + i`.
-    pub const FIRST_RULE: u32 = 21;
+    /// What a hook that only tracks lets by.
+    pub const ALLOW_UNTRACKED: Self = Self(21);
+
+    /// The first rule; rule `i` counts at `FIRST_RULE + i`. Behind the rules come
+    /// the replies.
+    pub const FIRST_RULE: u32 = 22;
 
     /// Not a counter: the frame's source must bring more of it within reach.
     pub const NOT_LINEAR: Self = Self(u32::MAX);
+
+    /// Not a counter: nothing is decided yet.
+    pub const NOTHING: Self = Self(u32::MAX - 1);
 
     /// The counter of rule number `rule`.
     #[inline(always)]
@@ -87,6 +94,23 @@ impl Counter {
             Self::DEFAULT
         } else {
             Self::ALLOW_DEFAULT
+        }
+    }
+
+    /// The counter instead of this one at a hook that drops nothing, where only
+    /// what essentials and rules admit counts by itself.
+    #[inline(always)]
+    #[must_use]
+    pub fn untracked<T: Tables>(self, tables: &T) -> Self {
+        let admitted = if self.0 >= Self::FIRST_RULE {
+            self == Self::NOT_LINEAR || !tables.drops(self.0 - Self::FIRST_RULE)
+        } else {
+            self.0 > Self::ALLOW_DEFAULT.0
+        };
+        if admitted {
+            self
+        } else {
+            Self::ALLOW_UNTRACKED
         }
     }
 
@@ -126,7 +150,7 @@ mod tests {
         for counter in (Counter::ALLOW_DEFAULT.0..Counter::FIRST_RULE).map(Counter) {
             assert!(counter.passes(&ByHand::new()), "{counter:?}");
         }
-        assert_eq!(Counter::ALLOWED_ETHERTYPE.0 + 1, Counter::FIRST_RULE);
+        assert_eq!(Counter::ALLOW_UNTRACKED.0 + 1, Counter::FIRST_RULE);
     }
 
     /// Audit mode changes nothing here: the compiler put audited rules into the

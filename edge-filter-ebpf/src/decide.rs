@@ -1,10 +1,13 @@
 //! From a packet without faults to its counter: addresses that cannot be
-//! (`docs/verdicts.md` §8), essentials (§9), rules and the default (§10).
+//! (`docs/verdicts.md` §8), essentials (§9), rules, replies and the default (§10).
 
-use crate::classify::{self, Match};
-use crate::config::{Constant, essential};
+use crate::classify;
+use crate::config::{Constant, NONE, essential};
 use crate::counter::Counter;
+use crate::flow::Flows;
 use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
+use crate::replies;
+use crate::search::{self, Match};
 use crate::tables::{Entry, Tables};
 
 const ECHO_REPLY: u32 = 0;
@@ -22,7 +25,7 @@ const ECHO_REPLY_V6: u32 = 129;
 
 /// Decides what becomes of `packet`.
 #[inline(always)]
-pub fn decide<T: Tables>(packet: &Packet, tables: &T) -> Counter {
+pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     let Some(source) = classify::source(&packet.key, tables) else {
         return Counter::INTERNAL;
     };
@@ -32,11 +35,49 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T) -> Counter {
     if let Some(counter) = essential(packet, source, tables) {
         return counter;
     }
-    match classify::classify(&packet.key, source, tables) {
-        Match::Rule(rule) => Counter::rule(rule),
-        Match::None => Counter::by_default(tables),
-        Match::Internal => Counter::INTERNAL,
+    if tables.constant(Constant::Words) == 0 {
+        return Counter::by_default(tables);
     }
+    let Some(classes) = classify::classes(&packet.key, source, tables) else {
+        return Counter::INTERNAL;
+    };
+    let own = tables.constant(Constant::OwnWords);
+    let refusal = match search::first(tables, classes, 0, own) {
+        Match::Internal => return Counter::INTERNAL,
+        Match::Rule(rule) if tables.drops(rule) => {
+            let counter = Counter::rule(rule);
+            if drops_replies(rule, tables) {
+                return counter;
+            }
+            counter
+        }
+        Match::Rule(rule) => {
+            if tables.constant(Constant::Tracking) != 0
+                && let Err(counter) = replies::record(packet, classes, tables)
+            {
+                return counter;
+            }
+            return Counter::rule(rule);
+        }
+        Match::None => match Counter::by_default(tables) {
+            Counter::DEFAULT => Counter::DEFAULT,
+            allowed => return allowed,
+        },
+    };
+    if tables.constant(Constant::OnlyTracks) != 0 {
+        return refusal;
+    }
+    match replies::reply(packet, classes, tables) {
+        Counter::NOTHING => refusal,
+        counter => counter,
+    }
+}
+
+/// Whether rule number `rule` drops what answers a conversation, too.
+#[inline(always)]
+fn drops_replies<T: Tables>(rule: u32, tables: &T) -> bool {
+    let dropping = tables.constant(Constant::DroppingReplies);
+    dropping != NONE && tables.bit(dropping, rule)
 }
 
 #[inline(always)]

@@ -5,8 +5,10 @@
 //! A packet's way: [`judge`] reads the [`ethernet`] header and hands on to
 //! [`ipv4`] or [`ipv6`], then to [`transport`] (which reads what an ICMP error
 //! quotes, [`quote`]); the parsed [`packet::Packet`] meets [`decide`]:
-//! addresses that cannot be, essentials, and the rules by [`classify`]. Every
-//! way ends in one [`counter::Counter`].
+//! addresses that cannot be, essentials, and the rules, which [`search`] finds by
+//! the classes of [`classify`]. What they allow may be recorded, and what they do
+//! not may be a reply ([`replies`], [`flow`]). Every way ends in one
+//! [`counter::Counter`].
 //!
 //! Where the bytes and the tables come from is left to [`frame::Frame`] and
 //! [`tables::Tables`]. Nothing here knows a kernel helper.
@@ -37,12 +39,16 @@ pub mod ipv6;
 pub mod memory;
 pub mod packet;
 pub mod quote;
+pub mod replies;
+pub mod search;
 pub mod tables;
 pub mod transport;
 pub mod walks;
 
+use config::Constant;
 use counter::Counter;
 use ethernet::Network;
+use flow::Flows;
 use tables::Tables;
 use walks::Walks;
 
@@ -51,15 +57,23 @@ use walks::Walks;
 ///
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
-pub fn judge<F: Walks, T: Tables>(frame: &mut F, tables: &T) -> Counter {
-    match parse(frame, tables) {
+pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
+    let counter = match parse(frame, tables) {
         Ok(packet) => decide::decide(&packet, tables),
         Err(counter) => counter,
+    };
+    if tables.constant(Constant::OnlyTracks) != 0 {
+        counter.untracked(tables)
+    } else {
+        counter
     }
 }
 
 #[inline(always)]
-fn parse<F: Walks, T: Tables>(frame: &mut F, tables: &T) -> Result<packet::Packet, Counter> {
+fn parse<F: Walks, T: Tables + Flows>(
+    frame: &mut F,
+    tables: &T,
+) -> Result<packet::Packet, Counter> {
     match ethernet::read(frame, tables)? {
         Network::Arp { at } => Err(arp::judge(frame, tables, at)),
         Network::Ipv4 { at } => {
@@ -98,13 +112,10 @@ mod tests {
 
     #[test]
     fn the_first_buffer_may_end_anywhere() {
-        let rules = ByHand::new()
-            .with_rules(1, &[])
-            .with_set(Constant::Allowing, &[0])
-            .with(
-                Constant::Essentials,
-                essential::ICMP_ERRORS | essential::ARP,
-            );
+        let rules = ByHand::new().with_rules(1, &[]).with(
+            Constant::Essentials,
+            essential::ICMP_ERRORS | essential::ARP,
+        );
         let tcp = by_hand::tcp();
         let quoted = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &{
             let mut mirror = by_hand::ipv4(6, &[], &tcp);

@@ -1,9 +1,12 @@
-//! A frame in memory, as the host has it: what tests and fuzzers judge.
+//! A frame in memory, and a hook in memory, as the host has them: what tests and
+//! fuzzers judge.
 
+use crate::config::Constant;
 use crate::counter::Counter;
+use crate::flow::{Flows, Tuple};
 use crate::frame::Frame;
 use crate::packet::{Chain, Ip};
-use crate::tables::Tables;
+use crate::tables::{Path, Tables};
 use crate::walks::Walks;
 use crate::{ipv4, ipv6, quote};
 
@@ -55,6 +58,63 @@ impl Frame for Memory<'_> {
     }
 }
 
+/// The tables of a hook, and the flow table that it shares with others.
+#[derive(Debug, Clone, Copy)]
+pub struct Hook<'a, T, F> {
+    /// Its tables.
+    pub tables: &'a T,
+    /// The flow table.
+    pub flows: &'a F,
+}
+
+impl<T: Tables, F> Tables for Hook<'_, T, F> {
+    fn constant(&self, constant: Constant) -> u32 {
+        self.tables.constant(constant)
+    }
+
+    fn entry(&self, row: u32, slot: u32) -> Option<u32> {
+        self.tables.entry(row, slot)
+    }
+
+    fn path(&self, index: u32) -> Option<&Path> {
+        self.tables.path(index)
+    }
+
+    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
+        self.tables.word(chunk, slot)
+    }
+}
+
+impl<T, F: Flows> Flows for Hook<'_, T, F> {
+    fn record(&self, tuple: &Tuple, tcp_flags: u8) {
+        self.flows.record(tuple, tcp_flags);
+    }
+
+    fn is_answered(&self, tuple: &Tuple, tcp_flags: u8) -> bool {
+        self.flows.is_answered(tuple, tcp_flags)
+    }
+
+    fn is_live(&self, tuple: &Tuple) -> bool {
+        self.flows.is_live(tuple)
+    }
+}
+
+/// A flow table that holds nothing, and keeps nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFlows;
+
+impl Flows for NoFlows {
+    fn record(&self, _: &Tuple, _: u8) {}
+
+    fn is_answered(&self, _: &Tuple, _: u8) -> bool {
+        false
+    }
+
+    fn is_live(&self, _: &Tuple) -> bool {
+        false
+    }
+}
+
 /// Every walk runs in place.
 impl Walks for Memory<'_> {
     fn options(&mut self, at: u32, end: u32) -> Result<(), Counter> {
@@ -65,7 +125,11 @@ impl Walks for Memory<'_> {
         ipv6::walk(self, next, at, end)
     }
 
-    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, tables: &T) -> Result<bool, Counter> {
+    fn mirrors_allowed<T: Tables + Flows>(
+        &mut self,
+        outer: &Ip,
+        tables: &T,
+    ) -> Result<bool, Counter> {
         quote::mirrors_allowed(self, outer, tables)
     }
 }

@@ -48,8 +48,12 @@ pub struct Packet {
     /// Type and code (type in the high byte) if it is ICMP under IPv4 or
     /// ICMPv6 under IPv6; else [`NO_ICMP`].
     pub icmp: u32,
-    /// Whether it is an ICMP error that mirrors an allowed packet. Only looked
-    /// at where such errors are let through.
+    /// What stands behind type, code and checksum: of an echo, its identifier.
+    pub identifier: u16,
+    /// The low six flags of TCP (RFC 9293); 0 if it is not TCP.
+    pub tcp_flags: u8,
+    /// Whether it is an ICMP error about a conversation that is allowed. Only
+    /// looked at where such errors are let through.
     pub mirrors_allowed: bool,
 }
 
@@ -115,6 +119,34 @@ impl Address {
     }
 }
 
+impl Key {
+    /// The same of the packet that would run the other way.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mirror(&self) -> Self {
+        Self {
+            family: self.family,
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+        }
+    }
+}
+
+/// The TCP flags (RFC 9293).
+pub mod tcp {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+}
+
 /// The protocol numbers that the data path knows (IANA).
 pub mod protocol {
     /// ICMP (RFC 792).
@@ -127,6 +159,16 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// SCTP (RFC 9260).
     pub const SCTP: u8 = 132;
+
+    /// Whether the protocol is the ICMP of `family`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_icmp(family: super::Family, protocol: u8) -> bool {
+        match family {
+            super::Family::V4 => protocol == ICMP,
+            super::Family::V6 => protocol == ICMPV6,
+        }
+    }
 
     /// Whether the protocol has ports that rules can name.
     #[inline(always)]

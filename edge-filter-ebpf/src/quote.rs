@@ -1,13 +1,14 @@
 //! The packet that an ICMP error quotes, and the one that it mirrors
 //! (RFC 792, RFC 4443; `docs/verdicts.md` §7).
 
-use crate::classify::{self, Match};
 use crate::config::{Constant, essential};
 use crate::counter::Counter;
+use crate::flow::Flows;
 use crate::frame::{Frame, Header};
 use crate::ipv4::FRAGMENT;
 use crate::ipv6;
-use crate::packet::{Address, Family, Ip, Key, protocol};
+use crate::packet::{Address, Family, Ip, Key, NO_ICMP, protocol};
+use crate::replies;
 use crate::tables::Tables;
 use crate::walks::Walks;
 
@@ -26,13 +27,13 @@ pub const fn is_error(family: Family, kind: u16) -> bool {
     }
 }
 
-/// Whether the ICMP error that `outer` carries mirrors a packet whose first
-/// matching rule allows it. Without `icmp-errors` the quote is only checked.
+/// Whether the ICMP error that `outer` carries belongs to a conversation. Without
+/// `icmp-errors` the quote is only checked.
 ///
 /// # Errors
 /// [`Counter::MALFORMED`] if the quote is cut short or is no IP packet.
 #[inline(always)]
-pub fn mirrors_allowed<F: Walks, T: Tables>(
+pub fn mirrors_allowed<F: Walks, T: Tables + Flows>(
     frame: &mut F,
     outer: &Ip,
     tables: &T,
@@ -48,10 +49,19 @@ pub fn mirrors_allowed<F: Walks, T: Tables>(
     {
         return Ok(false);
     }
+    let transport = frame.header::<8>(quoted.payload)?;
     let ports = if protocol::has_ports(quoted.protocol as u8) {
-        frame.header::<4>(quoted.payload)?.u32::<0>()
+        transport.u32::<0>()
     } else {
         0
+    };
+    let is_icmp = protocol::is_icmp(outer.family, quoted.protocol as u8);
+    let identifier = if !is_icmp {
+        0
+    } else if replies::is_echo_request(outer.family, transport.u8::<0>().into()) {
+        transport.u16::<4>().into()
+    } else {
+        NO_ICMP
     };
     let mirror = Key {
         family: outer.family,
@@ -61,14 +71,7 @@ pub fn mirrors_allowed<F: Walks, T: Tables>(
         source_port: ports as u16,
         destination_port: (ports >> 16) as u16,
     };
-    let Some(source) = classify::source(&mirror, tables) else {
-        return Err(Counter::INTERNAL);
-    };
-    match classify::classify(&mirror, source, tables) {
-        Match::Rule(rule) => Ok(tables.bit(tables.constant(Constant::Allowing), rule)),
-        Match::None => Ok(false),
-        Match::Internal => Err(Counter::INTERNAL),
-    }
+    replies::is_talked_about(&mirror, identifier, is_icmp, tables)
 }
 
 /// What a quote says of the packet that it quotes.

@@ -5,7 +5,9 @@
 //! *paths* (runs of address bits with only one way on), and *chunks* of eight
 //! words (bit vectors and sets).
 
-use crate::config::Constant;
+use crate::classify::Classes;
+use crate::config::{Constant, NONE};
+use crate::search::{self, Match};
 
 /// A row: 256 entries of a trie node, or of a port table.
 pub type Row = [u32; 256];
@@ -23,6 +25,23 @@ pub trait Tables {
     fn path(&self, index: u32) -> Option<&Path>;
     /// Word `slot` (below 8) of chunk `chunk`; `None` past the table's end.
     fn word(&self, chunk: u32, slot: u32) -> Option<u64>;
+
+    /// The first rule that all of a packet's `classes` have, among those of the
+    /// words from `begin` to below `end`: [`search::words`], wherever it runs.
+    #[inline(always)]
+    fn first_of_many(&self, classes: Classes, begin: u32, end: u32) -> Match
+    where
+        Self: Sized,
+    {
+        search::words(self, classes, begin, end)
+    }
+
+    /// Whether rule number `rule` of the hook drops, audited or not.
+    #[inline(always)]
+    fn drops(&self, rule: u32) -> bool {
+        let dropping = self.constant(Constant::Dropping);
+        dropping != NONE && self.bit(dropping, rule)
+    }
 
     /// Whether `member` belongs to the set that begins at chunk `set`.
     #[inline(always)]

@@ -1,16 +1,14 @@
 //! TCP, UDP, SCTP, ICMP and ICMPv6 headers (`docs/verdicts.md` §6).
 
 use crate::counter::Counter;
+use crate::flow::Flows;
 use crate::frame::{Frame, Header};
+use crate::packet::tcp::{ACK, FIN, RST, SYN};
 use crate::packet::{Family, Ip, Key, NO_ICMP, Packet, protocol};
 use crate::quote;
 use crate::tables::Tables;
 use crate::walks::Walks;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 /// The flags of RFC 9293 without CWR and ECE, which RFC 3168 added.
 const LOW_SIX: u8 = 0x3f;
 
@@ -19,7 +17,11 @@ const LOW_SIX: u8 = 0x3f;
 /// # Errors
 /// The counter of the fault that the header has.
 #[inline(always)]
-pub fn read<F: Walks, T: Tables>(frame: &mut F, ip: Ip, tables: &T) -> Result<Packet, Counter> {
+pub fn read<F: Walks, T: Tables + Flows>(
+    frame: &mut F,
+    ip: Ip,
+    tables: &T,
+) -> Result<Packet, Counter> {
     let length = ip.end - ip.payload;
     let mut key = Key {
         family: ip.family,
@@ -34,15 +36,22 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, ip: Ip, tables: &T) -> Result<Pa
         hop_limit: ip.hop_limit,
         fragment_header: ip.fragment_header,
         icmp: NO_ICMP,
+        identifier: 0,
+        tcp_flags: 0,
         mirrors_allowed: false,
     };
     let ports = match (ip.protocol, ip.family) {
-        (protocol::TCP, _) => tcp(frame, ip.payload, length)?,
+        (protocol::TCP, _) => {
+            let (ports, flags) = tcp(frame, ip.payload, length)?;
+            packet.tcp_flags = flags;
+            ports
+        }
         (protocol::UDP, _) => udp(frame, ip.payload, length)?,
         (protocol::SCTP, _) => sctp(frame, ip.payload, length)?,
         (protocol::ICMP, Family::V4) | (protocol::ICMPV6, Family::V6) => {
-            let kind = icmp(frame, ip.payload, length)?;
+            let (kind, identifier) = icmp(frame, ip.payload, length)?;
             packet.icmp = u32::from(kind);
+            packet.identifier = identifier;
             if quote::is_error(ip.family, kind) {
                 packet.mirrors_allowed = frame.mirrors_allowed(&ip, tables)?;
             }
@@ -56,9 +65,9 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, ip: Ip, tables: &T) -> Result<Pa
     Ok(packet)
 }
 
-/// The ports, the source's in the high half.
+/// The ports, the source's in the high half, and the low six flags.
 #[inline(always)]
-fn tcp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u32, Counter> {
+fn tcp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<(u32, u8), Counter> {
     if length < 20 {
         return Err(Counter::MALFORMED);
     }
@@ -75,7 +84,7 @@ fn tcp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u32, Counter> {
     {
         return Err(Counter::TCP_FLAGS);
     }
-    Ok(header.u32::<0>())
+    Ok((header.u32::<0>(), flags))
 }
 
 #[inline(always)]
@@ -99,13 +108,14 @@ fn sctp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u32, Counter> {
     Ok(frame.header::<12>(at)?.u32::<0>())
 }
 
-/// Type and code.
+/// Type and code; and the identifier that an echo has.
 #[inline(always)]
-fn icmp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<u16, Counter> {
+fn icmp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<(u16, u16), Counter> {
     if length < 8 {
         return Err(Counter::MALFORMED);
     }
-    Ok(frame.header::<8>(at)?.u16::<0>())
+    let header = frame.header::<8>(at)?;
+    Ok((header.u16::<0>(), header.u16::<4>()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! and by themselves (`docs/decisions/0002-rare-walks-out-of-line.md`).
 
 use crate::counter::Counter;
+use crate::flow::Flows;
 use crate::frame::Frame;
 use crate::packet::{Chain, Ip};
 use crate::tables::Tables;
@@ -31,5 +32,9 @@ pub trait Walks: Frame {
     ///
     /// # Errors
     /// The counter of the fault that the quote has.
-    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, tables: &T) -> Result<bool, Counter>;
+    fn mirrors_allowed<T: Tables + Flows>(
+        &mut self,
+        outer: &Ip,
+        tables: &T,
+    ) -> Result<bool, Counter>;
 }

@@ -8,6 +8,7 @@ use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::flow::Flows;
 use edge_filter_ebpf::frame::{Frame, Header};
 use edge_filter_ebpf::judge;
 use edge_filter_ebpf::packet::{Chain, Ip};
@@ -172,7 +173,7 @@ impl Walks for Linear {
     }
 
     #[inline(always)]
-    fn mirrors_allowed<T: Tables>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
+    fn mirrors_allowed<T: Tables + Flows>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
         copied::mirrors_allowed(self.context, outer)
     }
 }

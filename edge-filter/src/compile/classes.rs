@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use edge_filter_ebpf::classify::{EVERY_RULE, aggregate_words, class_chunks};
+use edge_filter_ebpf::classify::EVERY_RULE;
+use edge_filter_ebpf::search::{aggregate_words, class_chunks};
 use edge_filter_ebpf::tables::Chunk;
 
 use super::index;
@@ -16,17 +17,14 @@ use super::rule_set::RuleSet;
 /// The classes of one hook, of all fields together.
 #[derive(Debug)]
 pub(super) struct Classes {
-    rules: usize,
     sets: Vec<RuleSet>,
     numbers: HashMap<RuleSet, u32>,
 }
 
 impl Classes {
-    /// No class but that of every rule.
-    pub(super) fn new(rules: usize) -> Self {
-        let every = RuleSet::full(rules);
+    /// No class but that of `every` rule.
+    pub(super) fn new(every: RuleSet) -> Self {
         Self {
-            rules,
             sets: vec![every.clone()],
             numbers: HashMap::from([(every, EVERY_RULE)]),
         }
@@ -56,7 +54,7 @@ impl Classes {
 
     /// How many 64-rule words a vector has.
     pub(super) fn words(&self) -> u32 {
-        index(self.rules.div_ceil(64))
+        index(self.sets[0].words().len())
     }
 
     /// The vectors of all classes, one after the other.
@@ -90,8 +88,10 @@ mod tests {
 
     #[test]
     fn a_set_has_one_class() {
-        let mut classes = Classes::new(65);
-        assert_eq!(classes.number(RuleSet::full(65)), EVERY_RULE);
+        let mut every = RuleSet::empty(65);
+        every.insert(64);
+        let mut classes = Classes::new(every.clone());
+        assert_eq!(classes.number(every), EVERY_RULE);
         let none = classes.number(RuleSet::empty(65));
         assert_ne!(none, EVERY_RULE);
         assert_eq!(classes.number(RuleSet::empty(65)), none);
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn aggregates_lead_the_words_that_they_are_of() {
         for rules in [1, 64, 65, 448, 449, 4096, 4097, 8193] {
-            let mut classes = Classes::new(rules);
+            let mut classes = Classes::new(RuleSet::empty(rules));
             for rule in [0, rules / 2, rules - 1] {
                 let mut set = RuleSet::empty(rules);
                 set.insert(rule);

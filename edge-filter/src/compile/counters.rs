@@ -23,9 +23,10 @@ impl CounterSlot {
     }
 }
 
-/// The counters of a hook with `rules`, in the order of their indices.
+/// The counters of a hook with `rules`, at which the replies to what other rules
+/// allow are counted apart, in the order of their indices.
 #[must_use]
-pub fn counter_slots(policy: &Policy, rules: &[&Rule]) -> Vec<CounterSlot> {
+pub fn counter_slots(policy: &Policy, rules: &[&Rule], replies: &[&Rule]) -> Vec<CounterSlot> {
     let fixed = (0..Counter::FIRST_RULE).map(|number| fixed(Counter(number), policy.mode));
     let rules = rules.iter().map(|rule| {
         let audited = rule.audit && rule.action == Action::Drop;
@@ -36,6 +37,9 @@ pub fn counter_slots(policy: &Policy, rules: &[&Rule]) -> Vec<CounterSlot> {
         };
         (id, if audited { Action::Allow } else { rule.action })
     });
+    let replies = replies
+        .iter()
+        .map(|rule| (CounterId::Reply(rule.id.clone()), Action::Allow));
     fixed
         .map(|id| {
             let action = id
@@ -44,6 +48,7 @@ pub fn counter_slots(policy: &Policy, rules: &[&Rule]) -> Vec<CounterSlot> {
             (id, action)
         })
         .chain(rules)
+        .chain(replies)
         .map(|(id, action)| CounterSlot { id, action })
         .collect()
 }
@@ -64,6 +69,7 @@ fn fixed(counter: Counter, mode: Mode) -> CounterId {
         Counter::MARTIAN => DropReason::Martian,
         Counter::INTERNAL => DropReason::Internal,
         Counter::ALLOW_DEFAULT => return CounterId::AllowDefault,
+        Counter::ALLOW_UNTRACKED => return CounterId::AllowUntracked,
         Counter::ARP => return CounterId::Essential(Essential::Arp),
         Counter::ND => return CounterId::Essential(Essential::Nd),
         Counter::MLD => return CounterId::Essential(Essential::Mld),

@@ -2,27 +2,35 @@
 //! called.
 //!
 //! Every field of a packet becomes a *class*, and every class has a vector with
-//! one bit a rule ([`classes`]). [`prefixes`] and [`trie`] do it for addresses,
-//! [`ports`] for protocols and ports, [`sets`] lays out what is asked by number.
+//! one bit a rule ([`classes`]): the hook's own rules, and behind them the [`lists`]
+//! that tell replies, turned round ([`patterns`]). [`prefixes`] and [`trie`] do it for
+//! addresses, [`ports`] for protocols and ports, [`sets`] lays out what is asked by
+//! number.
 //! The result, a [`TableImage`], is what the kernel is filled from, and at the
 //! same time a source of tables for the data path on the host.
 
 mod classes;
 mod counters;
+mod lists;
+mod patterns;
 mod ports;
 mod prefixes;
 mod rule_set;
 mod sets;
 mod trie;
 
-use edge_filter_ebpf::classify::MAX_WORDS;
-use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
-use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
+use edge_filter_ebpf::classify::EVERY_RULE;
+use edge_filter_ebpf::config::{Config, Constant, NONE, essential, field};
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::replies::MAX_LISTS;
+use edge_filter_ebpf::search::MAX_WORDS;
+use edge_filter_ebpf::tables::{Chunk, Entry, Kind, Path, Row, Tables};
 
 pub use counters::{CounterSlot, counter_slots};
 
 use crate::policy::{Action, Direction, Interface, Mode, Policy, Rule};
 use classes::Classes;
+use lists::Lists;
 use prefixes::{Family, Side};
 use trie::Trie;
 
@@ -60,11 +68,37 @@ pub enum CompileError {
         /// How many rules it has.
         rules: usize,
     },
+    /// There are more rules whose replies are to be known than bits are left.
+    #[error(
+        "{interface} {direction}: {rules} rules, and with the rules of other hooks whose \
+         conversations it must know they take {} bits, while a hook holds at most {MAX_RULES}; \
+         merge neighbouring networks or port ranges, or split a rule's services by fewer ports",
+        words * 64
+    )]
+    TooManyReplies {
+        /// The role.
+        interface: String,
+        /// The side.
+        direction: Direction,
+        /// How many rules it has itself.
+        rules: usize,
+        /// How many 64-bit words all of them take.
+        words: usize,
+    },
+    /// Too many roles have drop rules between those that allow.
+    #[error(
+        "the rules of {lists} hooks that know conversations have a drop before their last allow, \
+         and at most {MAX_LISTS} can be asked; merge roles, or move the drops behind"
+    )]
+    TooManyLists {
+        /// How many lists would have to be asked.
+        lists: u32,
+    },
     /// There are more classes than a leaf can name.
     #[error(
         "{interface} {direction}: the rules tell {classes} sets of addresses or ports apart, \
          and a hook holds at most {}; merge neighbouring networks or port ranges",
-        edge_filter_ebpf::tables::Entry::INDICES
+        Entry::INDICES
     )]
     TooManyClasses {
         /// The role.
@@ -94,7 +128,23 @@ pub fn compile(
         });
     }
 
-    let mut classes = Classes::new(rules.len());
+    let lists = Lists::of(policy, interface, direction, &rules);
+    let patterns = &lists.patterns;
+    if patterns.words() > MAX_WORDS as usize {
+        return Err(CompileError::TooManyReplies {
+            interface: interface.name.clone(),
+            direction,
+            rules: rules.len(),
+            words: patterns.words(),
+        });
+    }
+    if lists.longest > MAX_LISTS {
+        return Err(CompileError::TooManyLists {
+            lists: lists.longest,
+        });
+    }
+
+    let mut classes = Classes::new(patterns.every());
     let mut trie = Trie::default();
     let mut config = Config::EMPTY;
     for (constant, side, family) in [
@@ -104,20 +154,23 @@ pub fn compile(
         (Constant::DestinationV6, Side::Destination, Family::V6),
     ] {
         let marks = prefixes::marks(policy, interface, direction, side);
-        let leaves = prefixes::leaves(&rules, &marks, side, family, &mut classes);
+        let leaves = prefixes::leaves(patterns, &marks, side, family, &mut classes);
         config.set(constant, trie.insert(&leaves).0);
     }
     let Trie { mut rows, paths } = trie;
-    if !rules.is_empty() {
+    if !patterns.is_empty() {
         config.set(Constant::Transports, index(rows.len()));
-        rows.extend(ports::transports(&rules, &mut classes));
+        rows.extend(ports::transports(patterns, &mut classes));
     }
     config.set(Constant::SourcePorts, NONE);
-    if let Some(source_ports) = ports::source_ports(&rules, &mut classes) {
+    if let Some(source_ports) = ports::source_ports(patterns, &mut classes) {
         config.set(Constant::SourcePorts, index(rows.len()));
         rows.extend(source_ports);
     }
-    if classes.len() > edge_filter_ebpf::tables::Entry::INDICES as usize {
+    config.set(Constant::Unasked, unasked(&config));
+    config.set(Constant::Fates, index(rows.len()));
+    rows.extend(fates(&lists.fates));
+    if classes.len() > Entry::INDICES as usize {
         return Err(CompileError::TooManyClasses {
             interface: interface.name.clone(),
             direction,
@@ -136,20 +189,26 @@ pub fn compile(
         None => NONE,
     };
     let numbers = |wanted: fn(&Rule) -> bool| {
-        let passing = rules.iter().zip(0..).filter(|(rule, _)| wanted(rule));
-        Some(passing.map(|(_, number)| number).collect())
+        let wanted = rules.iter().zip(0..).filter(|(rule, _)| wanted(rule));
+        let numbers: Vec<u32> = wanted.map(|(_, number)| number).collect();
+        (!numbers.is_empty()).then_some(numbers)
     };
     let rule_count = index(rules.len());
+    let counters = counter_slots(policy, &rules, &lists.replies);
+    let passing = counters[Counter::FIRST_RULE as usize..].iter().zip(0..);
+    let passing = passing.filter(|(slot, _)| slot.action == Action::Allow);
+    let passing = passing.map(|(_, number)| number).collect();
     config.set(
         Constant::Passing,
-        place(
-            numbers(|rule| rule.action == Action::Allow || rule.audit),
-            rule_count,
-        ),
+        place(Some(passing), index(counters.len()) - Counter::FIRST_RULE),
     );
     config.set(
-        Constant::Allowing,
-        place(numbers(|rule| rule.action == Action::Allow), rule_count),
+        Constant::Dropping,
+        place(numbers(|rule| rule.action == Action::Drop), rule_count),
+    );
+    config.set(
+        Constant::DroppingReplies,
+        place(numbers(|rule| rule.drops_replies), rule_count),
     );
     let vlans = interface
         .vlans
@@ -175,13 +234,14 @@ pub fn compile(
         (direction == Direction::Outbound).into(),
     );
     config.set(Constant::Essentials, essentials(policy));
+    lists.set(&mut config);
 
     Ok(TableImage {
         config,
         rows,
         paths,
         chunks,
-        counters: counter_slots(policy, &rules),
+        counters,
     })
 }
 
@@ -211,6 +271,41 @@ impl Tables for TableImage {
             .get(chunk as usize)
             .map(|chunk| chunk[slot as usize])
     }
+}
+
+/// The fields whose every value has the class of every rule.
+fn unasked(config: &Config) -> u32 {
+    let is_every = |root| {
+        let root = Entry(config.get(root));
+        root.kind() == Kind::Leaf && root.class() == EVERY_RULE
+    };
+    [
+        (
+            field::SOURCE,
+            is_every(Constant::SourceV4) && is_every(Constant::SourceV6),
+        ),
+        (
+            field::DESTINATION,
+            is_every(Constant::DestinationV4) && is_every(Constant::DestinationV6),
+        ),
+        (
+            field::SOURCE_PORT,
+            config.get(Constant::SourcePorts) == NONE,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, unasked)| *unasked)
+    .fold(0, |bits, (bit, _)| bits | bit)
+}
+
+/// The rows of what the lists say by each of their rules.
+fn fates(fates: &[u32]) -> Vec<Row> {
+    let row = |fates: &[u32]| {
+        let mut row = [0; 256];
+        row[..fates.len()].copy_from_slice(fates);
+        row
+    };
+    fates.chunks(256).map(row).collect()
 }
 
 /// The essentials that are allowed, as bits.

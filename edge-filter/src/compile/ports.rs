@@ -7,26 +7,24 @@ use edge_filter_ebpf::packet::protocol::{SCTP, TCP, UDP, has_ports};
 use edge_filter_ebpf::tables::Row;
 
 use super::classes::Classes;
-use super::rule_set::RuleSet;
+use super::patterns::{Pattern, Patterns};
 use crate::policy::{Ports, Rule};
 
 /// The rows of protocols and destination ports, in the order that
 /// `Constant::Transports` documents.
-pub(super) fn transports(rules: &[&Rule], classes: &mut Classes) -> Vec<Row> {
+pub(super) fn transports(patterns: &Patterns<'_>, classes: &mut Classes) -> Vec<Row> {
     let mut rows = Vec::new();
     for protocol in [TCP, UDP, SCTP] {
-        let spans: Vec<Spans> = rules
-            .iter()
-            .map(|rule| destination_spans(rule, protocol))
-            .collect();
-        rows.extend(table(&spans, rules.len(), classes));
+        rows.extend(table(patterns, classes, |rule| {
+            destination_spans(rule, protocol)
+        }));
     }
     let mut protocols: Row = [0; 256];
     for (protocol, class) in (0..=u8::MAX).zip(&mut protocols) {
-        let mut satisfied = RuleSet::empty(rules.len());
-        for (number, rule) in rules.iter().enumerate() {
-            if !has_ports(protocol) && matches_without_ports(rule, protocol) {
-                satisfied.insert(number);
+        let mut satisfied = patterns.none();
+        for pattern in patterns.iter() {
+            if !has_ports(protocol) && matches_without_ports(&pattern.rule, protocol) {
+                satisfied.insert(pattern.bit);
             }
         }
         *class = classes.number(satisfied);
@@ -36,12 +34,14 @@ pub(super) fn transports(rules: &[&Rule], classes: &mut Classes) -> Vec<Row> {
 }
 
 /// The rows of source ports, if any rule names them.
-pub(super) fn source_ports(rules: &[&Rule], classes: &mut Classes) -> Option<Vec<Row>> {
-    if rules.iter().all(|rule| rule.from.ports.is_empty()) {
+pub(super) fn source_ports(patterns: &Patterns<'_>, classes: &mut Classes) -> Option<Vec<Row>> {
+    if patterns
+        .iter()
+        .all(|pattern| pattern.rule.from.ports.is_empty())
+    {
         return None;
     }
-    let spans: Vec<Spans> = rules.iter().map(|rule| spans(&rule.from.ports)).collect();
-    Some(table(&spans, rules.len(), classes))
+    Some(table(patterns, classes, |rule| spans(&rule.from.ports)))
 }
 
 /// Ranges of ports, ends included, that neither overlap nor touch.
@@ -101,20 +101,24 @@ fn matches_without_ports(rule: &Rule, protocol: u8) -> bool {
                 .any(|transport| transport.protocol == protocol && transport.ports.is_empty()))
 }
 
-/// The class of every port, 256 to a row; `spans` holds the ports of each rule.
-fn table(spans: &[Spans], rules: usize, classes: &mut Classes) -> Vec<Row> {
+/// The class of every port, 256 to a row; `spans` tells the ports of a rule.
+fn table(
+    patterns: &Patterns<'_>,
+    classes: &mut Classes,
+    spans: impl Fn(&Rule) -> Spans,
+) -> Vec<Row> {
     // Which rules begin, and which end, at each port where that changes.
     let mut edges: BTreeMap<u32, Vec<(usize, bool)>> = BTreeMap::from([(0, Vec::new())]);
-    for (rule, spans) in spans.iter().enumerate() {
-        for &(begin, end) in spans {
-            edges.entry(begin.into()).or_default().push((rule, true));
+    for Pattern { bit, rule } in patterns.iter() {
+        for (begin, end) in spans(rule) {
+            edges.entry(begin.into()).or_default().push((*bit, true));
             edges
                 .entry(u32::from(end) + 1)
                 .or_default()
-                .push((rule, false));
+                .push((*bit, false));
         }
     }
-    let mut satisfied = RuleSet::empty(rules);
+    let mut satisfied = patterns.none();
     let mut table = vec![0; 65_536];
     for (port, changes) in edges {
         for (rule, begins) in changes {

@@ -10,8 +10,9 @@ use edge_filter_ebpf::tables::Entry;
 use ipnet::IpNet;
 
 use super::classes::Classes;
+use super::patterns::{Pattern, Patterns};
 use super::rule_set::RuleSet;
-use crate::policy::{Direction, Endpoint, Interface, Policy, Rule, Trust};
+use crate::policy::{Direction, Endpoint, Interface, Policy, Trust};
 
 /// A side of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +125,7 @@ struct State {
 /// The regions of one side and family, beginning with that of all addresses. A
 /// prefix whose leaf is that of the prefix around it is left out.
 pub(super) fn leaves(
-    rules: &[&Rule],
+    patterns: &Patterns<'_>,
     marks: &Marks,
     side: Side,
     family: Family,
@@ -132,7 +133,7 @@ pub(super) fn leaves(
 ) -> Vec<Leaf> {
     let mut leaves: Vec<Leaf> = Vec::new();
     let mut around: Vec<State> = Vec::new();
-    for (prefix, change) in changes(rules, marks, side, family) {
+    for (prefix, change) in changes(patterns, marks, side, family) {
         while around
             .last()
             .is_some_and(|state| !state.prefix.holds(prefix))
@@ -141,8 +142,8 @@ pub(super) fn leaves(
         }
         let mut state = around.last().cloned().unwrap_or_else(|| State {
             prefix,
-            included: RuleSet::empty(rules.len()),
-            excluded: RuleSet::empty(rules.len()),
+            included: patterns.none(),
+            excluded: patterns.none(),
             flags: 0,
             leaf: Entry::leaf(0, 0),
         });
@@ -170,9 +171,9 @@ pub(super) fn leaves(
 }
 
 /// All prefixes that change anything, and what they change.
-fn changes(rules: &[&Rule], marks: &Marks, side: Side, family: Family) -> Changes {
+fn changes(patterns: &Patterns<'_>, marks: &Marks, side: Side, family: Family) -> Changes {
     let mut changes = Changes::from([(Prefix::ALL, Change::default())]);
-    for (number, rule) in rules.iter().enumerate() {
+    for Pattern { bit, rule } in patterns.iter() {
         let Endpoint {
             networks, except, ..
         } = match side {
@@ -180,13 +181,13 @@ fn changes(rules: &[&Rule], marks: &Marks, side: Side, family: Family) -> Change
             Side::Destination => &rule.to,
         };
         match networks {
-            None => at(&mut changes, Prefix::ALL).included.push(number),
+            None => at(&mut changes, Prefix::ALL).included.push(*bit),
             Some(networks) => {
                 for prefix in networks
                     .iter()
                     .filter_map(|&network| Prefix::of(network, family))
                 {
-                    at(&mut changes, prefix).included.push(number);
+                    at(&mut changes, prefix).included.push(*bit);
                 }
             }
         }
@@ -194,7 +195,7 @@ fn changes(rules: &[&Rule], marks: &Marks, side: Side, family: Family) -> Change
             .iter()
             .filter_map(|&network| Prefix::of(network, family))
         {
-            at(&mut changes, prefix).excluded.push(number);
+            at(&mut changes, prefix).excluded.push(*bit);
         }
     }
     for &(network, flag) in marks {

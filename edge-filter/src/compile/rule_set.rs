@@ -1,20 +1,13 @@
-//! Sets of rules, one bit a rule: rule 0 is the lowest bit of the first word.
+//! Sets of rules, one bit a rule: bit 0 is the lowest of the first word.
 
 /// A set of the rules of one hook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RuleSet(Vec<u64>);
 
 impl RuleSet {
-    /// The empty set, for a hook of `rules` rules.
-    pub(super) fn empty(rules: usize) -> Self {
-        Self(vec![0; rules.div_ceil(64)])
-    }
-
-    /// The set of all of `rules` rules.
-    pub(super) fn full(rules: usize) -> Self {
-        let mut set = Self::empty(rules);
-        (0..rules).for_each(|rule| set.insert(rule));
-        set
+    /// The empty set, for a hook of `bits` bits.
+    pub(super) fn empty(bits: usize) -> Self {
+        Self(vec![0; bits.div_ceil(64)])
     }
 
     pub(super) fn insert(&mut self, rule: usize) {
@@ -49,7 +42,8 @@ mod tests {
     #[test]
     fn every_rule_is_one_bit() {
         for rules in [1, 63, 64, 65, 129] {
-            let full = RuleSet::full(rules);
+            let mut full = RuleSet::empty(rules);
+            (0..rules).for_each(|rule| full.insert(rule));
             let bits: u32 = full.words().iter().map(|word| word.count_ones()).sum();
             assert_eq!(bits as usize, rules, "no bit without a rule");
             for rule in 0..rules {

@@ -9,6 +9,8 @@ use super::Action;
 pub enum CounterId {
     /// `ID`: a rule decided.
     Rule(String),
+    /// `ID/reply`: the packet answers what the rule `ID` allows.
+    Reply(String),
     /// An essential admitted the packet.
     Essential(EssentialCounter),
     /// `allow:default`: no rule matched, and the default is to allow.
@@ -29,6 +31,8 @@ pub enum CounterId {
 pub enum CounterKind {
     /// A rule's own.
     Rule,
+    /// That of a rule's replies.
+    Reply,
     /// An essential's.
     Essential,
     /// The default action's, when it is to allow; or the packets that a hook
@@ -162,6 +166,7 @@ impl CounterId {
     pub fn kind(&self) -> CounterKind {
         match self {
             Self::Rule(_) => CounterKind::Rule,
+            Self::Reply(_) => CounterKind::Reply,
             Self::Essential(_) => CounterKind::Essential,
             Self::AllowDefault | Self::AllowUntracked => CounterKind::Default,
             Self::AuditRule(_) | Self::AuditDrop(_) => CounterKind::Audit,
@@ -185,6 +190,7 @@ impl fmt::Display for CounterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(id) => f.write_str(id),
+            Self::Reply(id) => write!(f, "{id}/reply"),
             Self::Essential(essential) => f.write_str(essential.as_str()),
             Self::AllowDefault => f.write_str("allow:default"),
             Self::AllowUntracked => f.write_str("allow:untracked"),
@@ -201,6 +207,7 @@ impl CounterKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rule => "rule",
+            Self::Reply => "reply",
             Self::Essential => "essential",
             Self::Default => "default",
             Self::Audit => "audit",

@@ -2,8 +2,9 @@
 //! tables could get wrong without any rule being wrong.
 
 use edge_filter::compile::TableImage;
-use edge_filter_ebpf::classify::{EVERY_RULE, PORT_ROWS, aggregate_words, class_chunks};
+use edge_filter_ebpf::classify::{EVERY_RULE, PORT_ROWS};
 use edge_filter_ebpf::config::{Constant, NONE};
+use edge_filter_ebpf::search::{aggregate_words, class_chunks};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 

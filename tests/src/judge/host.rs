@@ -5,9 +5,9 @@ use edge_filter::policy::Action;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::judge;
-use edge_filter_ebpf::memory::Memory;
+use edge_filter_ebpf::memory::{Hook, Memory, NoFlows};
 
-use super::{Hook, Judge, Verdict};
+use super::{Judge, Verdict};
 
 /// Judges by the data path's library over the compiler's image.
 pub struct HostJudge {
@@ -20,7 +20,7 @@ impl HostJudge {
     /// # Panics
     /// The policy has no such role, or does not compile.
     #[must_use]
-    pub fn new(hook: Hook<'_>) -> Self {
+    pub fn new(hook: super::Hook<'_>) -> Self {
         let interface = hook
             .policy
             .interface(hook.interface)
@@ -48,7 +48,11 @@ impl HostJudge {
     /// `None` if more would have to be.
     #[must_use]
     pub fn judge_linear(&self, frame: &[u8], linear: usize) -> Option<Verdict> {
-        let counter = judge(&mut Memory::with_linear(frame, linear), &self.image);
+        let hook = Hook {
+            tables: &self.image,
+            flows: &NoFlows,
+        };
+        let counter = judge(&mut Memory::with_linear(frame, linear), &hook);
         (counter != Counter::NOT_LINEAR).then(|| self.verdict(counter))
     }
 

@@ -71,8 +71,9 @@ fn every_port_of_every_protocol_satisfies_the_rules_that_name_it() {
     for count in [1, 64, 70] {
         let rules = random_rules(&mut dice, count);
         let borrowed: Vec<&Rule> = rules.iter().collect();
-        let mut classes = Classes::new(count);
-        let rows = transports(&borrowed, &mut classes);
+        let patterns = Patterns::of(&borrowed);
+        let mut classes = Classes::new(patterns.every());
+        let rows = transports(&patterns, &mut classes);
         let vectors = vectors(&classes);
         assert_eq!(rows.len(), 3 * PORT_ROWS as usize + 1);
         for (place, protocol) in [TCP, UDP, SCTP].into_iter().enumerate() {
@@ -107,8 +108,9 @@ fn every_source_port_satisfies_the_rules_that_name_it() {
         let mut rules = random_rules(&mut dice, count);
         rules[0].from.ports = vec![u16::MAX..=u16::MAX, 0..=0, 1024..=1024, 1025..=2000];
         let borrowed: Vec<&Rule> = rules.iter().collect();
-        let mut classes = Classes::new(count);
-        let rows = source_ports(&borrowed, &mut classes).expect("rule 0 names some");
+        let patterns = Patterns::of(&borrowed);
+        let mut classes = Classes::new(patterns.every());
+        let rows = source_ports(&patterns, &mut classes).expect("rule 0 names some");
         let vectors = vectors(&classes);
         for port in 0..=u16::MAX {
             let class = rows[usize::from(port >> 8)][usize::from(port & 0xff)];
@@ -129,7 +131,8 @@ fn every_source_port_satisfies_the_rules_that_name_it() {
 fn rules_without_source_ports_have_no_table() {
     let rules = [rule(0), rule(1)];
     let borrowed: Vec<&Rule> = rules.iter().collect();
-    assert!(source_ports(&borrowed, &mut Classes::new(2)).is_none());
+    let patterns = Patterns::of(&borrowed);
+    assert!(source_ports(&patterns, &mut Classes::new(patterns.every())).is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::compile::tests::{Dice, policy, rule};
 use crate::policy::Action;
+use crate::policy::Rule;
 
 /// Networks from few roots, so that they nest, repeat and stand side by side.
 fn network(dice: &mut Dice) -> IpNet {
@@ -50,13 +51,14 @@ fn any_holds(networks: &[IpNet], bits: u128, family: Family) -> bool {
 
 fn assert_exact(rules: &[Rule], marks: &Marks, side: Side, family: Family) {
     let borrowed: Vec<&Rule> = rules.iter().collect();
-    let mut classes = Classes::new(rules.len());
-    let leaves = leaves(&borrowed, marks, side, family, &mut classes);
+    let patterns = Patterns::of(&borrowed);
+    let mut classes = Classes::new(patterns.every());
+    let leaves = leaves(&patterns, marks, side, family, &mut classes);
     assert_eq!(leaves[0].0, Prefix::ALL);
     assert!(leaves.is_sorted_by(|(one, _), (next, _)| one < next));
     let width = if family == Family::V4 { 32 } else { 128 };
     let one = 1_u128 << (128 - width);
-    let named = changes(&borrowed, marks, side, family);
+    let named = changes(&patterns, marks, side, family);
     for prefix in named.keys() {
         let last = prefix.bits | (!mask(prefix.length) & mask(width));
         for bits in [
@@ -139,9 +141,10 @@ fn regions(to: &[&str], except: &[&str]) -> usize {
         Side::Destination,
         Family::V4,
     );
-    let mut classes = Classes::new(1);
+    let patterns = Patterns::of(&[&rule]);
+    let mut classes = Classes::new(patterns.every());
     leaves(
-        &[&rule],
+        &patterns,
         &Marks::new(),
         Side::Destination,
         Family::V4,

@@ -1,0 +1,228 @@
+//! Conversations: what is recorded of them, and what answers them
+//! (`docs/verdicts.md` §13).
+//!
+//! Behind the hook's own rules the bit vectors hold the lists that know
+//! conversations, with source and destination exchanged where a list is asked
+//! about a packet's mirror. So one set of classes answers for the packet and for
+//! its mirror, and the flow table is asked only where a list allows.
+
+use crate::classify::{self, Classes};
+use crate::config::{Constant, fate};
+use crate::counter::Counter;
+use crate::flow::{Flows, Tuple};
+use crate::packet::tcp::{ACK, SYN};
+use crate::packet::{Family, Key, NO_ICMP, Packet};
+use crate::search::{Match, first};
+use crate::tables::Tables;
+
+/// The most lists of one group that have to be asked one after the other: lists
+/// that only allow are one.
+pub const MAX_LISTS: u32 = 64;
+
+const ECHO_REPLY: u32 = 0;
+const ECHO_REQUEST: u32 = 8;
+const ECHO_REQUEST_V6: u32 = 128;
+const ECHO_REPLY_V6: u32 = 129;
+
+/// Groups of lists, as a packet is asked about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// What the tracking lists say of the packet's mirror.
+    MirroredTracking,
+    /// What the open lists say of its mirror.
+    MirroredOpen,
+    /// What the open lists say of the packet.
+    Open,
+}
+
+/// Whether the ICMP type `kind` opens a conversation.
+#[inline(always)]
+pub(crate) const fn is_echo_request(family: Family, kind: u32) -> bool {
+    match family {
+        Family::V4 => kind == ECHO_REQUEST,
+        Family::V6 => kind == ECHO_REQUEST_V6,
+    }
+}
+
+/// The counter of the replies to what `group` allows; [`Counter::NOTHING`] if it
+/// allows nothing.
+#[inline(always)]
+fn allowed_by<T: Tables>(group: Group, classes: Classes, tables: &T) -> Counter {
+    let (begin, end) = match group {
+        Group::MirroredTracking => (Constant::MirroredTracking, Constant::MirroredTrackingEnd),
+        Group::MirroredOpen => (Constant::MirroredOpen, Constant::MirroredOpenEnd),
+        Group::Open => (Constant::Open, Constant::OpenEnd),
+    };
+    let mut begin = tables.constant(begin);
+    let end = tables.constant(end);
+    let lists = tables.constant(Constant::Lists);
+    for list in 0..MAX_LISTS {
+        if list >= lists {
+            break;
+        }
+        let rule = match first(tables, classes, begin, end) {
+            Match::Rule(rule) => rule,
+            Match::None => return Counter::NOTHING,
+            Match::Internal => return Counter::INTERNAL,
+        };
+        let number = rule - tables.constant(Constant::OwnWords) * 64;
+        let row = tables.constant(Constant::Fates) + (number >> 8);
+        let Some(fate) = tables.entry(row, number & 0xff) else {
+            return Counter::INTERNAL;
+        };
+        if fate & fate::ALLOWED != 0 {
+            return Counter(fate & !fate::ALLOWED);
+        }
+        begin = fate;
+    }
+    if begin < end {
+        Counter::INTERNAL
+    } else {
+        Counter::NOTHING
+    }
+}
+
+/// Records `packet`, which a rule of a tracking hook allows (§13.3).
+///
+/// # Errors
+/// [`Counter::INTERNAL`] if a loop ran out.
+#[inline(always)]
+pub(crate) fn record<T: Tables + Flows>(
+    packet: &Packet,
+    classes: Classes,
+    tables: &T,
+) -> Result<(), Counter> {
+    if packet.icmp != NO_ICMP && !is_echo_request(packet.key.family, packet.icmp >> 8) {
+        return Ok(());
+    }
+    if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
+        return Ok(());
+    }
+    for group in [Group::MirroredOpen, Group::Open] {
+        match allowed_by(group, classes, tables) {
+            Counter::NOTHING => {}
+            Counter::INTERNAL => return Err(Counter::INTERNAL),
+            _ => return Ok(()),
+        }
+    }
+    tables.record(&conversation(packet, packet.key), packet.tcp_flags);
+    Ok(())
+}
+
+/// The counter of `packet` if it is a reply (§13.4); [`Counter::NOTHING`] if it is
+/// none.
+#[inline(always)]
+pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, classes: Classes, tables: &T) -> Counter {
+    if packet.tcp_flags & (SYN | ACK) == SYN {
+        return Counter::NOTHING;
+    }
+    if packet.icmp != NO_ICMP {
+        let answer = match packet.key.family {
+            Family::V4 => ECHO_REPLY,
+            Family::V6 => ECHO_REPLY_V6,
+        };
+        if packet.icmp >> 8 != answer {
+            return Counter::NOTHING;
+        }
+    }
+    if tables.constant(Constant::AnswersOpen) != 0 {
+        let counter = allowed_by(Group::MirroredOpen, classes, tables);
+        if counter != Counter::NOTHING {
+            return counter;
+        }
+    }
+    let counter = allowed_by(Group::MirroredTracking, classes, tables);
+    if counter == Counter::NOTHING || counter == Counter::INTERNAL {
+        return counter;
+    }
+    let tuple = conversation(packet, packet.key.mirror());
+    if tables.is_answered(&tuple, packet.tcp_flags) {
+        counter
+    } else {
+        Counter::NOTHING
+    }
+}
+
+/// Whether an ICMP error belongs to a conversation (§13.6). `mirror` mirrors what it
+/// quotes; `identifier` is that of the quoted packet if it is an echo request,
+/// [`NO_ICMP`] if it is other ICMP, and 0 if it is none.
+///
+/// # Errors
+/// [`Counter::INTERNAL`] if a loop ran out.
+#[inline(always)]
+pub(crate) fn is_talked_about<T: Tables + Flows>(
+    mirror: &Key,
+    identifier: u32,
+    is_icmp: bool,
+    tables: &T,
+) -> Result<bool, Counter> {
+    if tables.constant(Constant::Words) == 0 {
+        return Ok(false);
+    }
+    let Some(source) = classify::source(mirror, tables) else {
+        return Err(Counter::INTERNAL);
+    };
+    let Some(classes) = classify::classes(mirror, source, tables) else {
+        return Err(Counter::INTERNAL);
+    };
+    let by_own_rules = match first(tables, classes, 0, tables.constant(Constant::OwnWords)) {
+        Match::Rule(rule) => !tables.drops(rule),
+        Match::None => false,
+        Match::Internal => return Err(Counter::INTERNAL),
+    };
+    if by_own_rules {
+        if tables.constant(Constant::Tracking) == 0 {
+            return Ok(true);
+        }
+        if allows(Group::Open, classes, tables)? {
+            return Ok(true);
+        }
+        if !is_icmp && tables.is_live(&tuple(*mirror)) {
+            return Ok(true);
+        }
+    }
+    if tables.constant(Constant::AnswersOpen) != 0 && allows(Group::MirroredOpen, classes, tables)?
+    {
+        return Ok(true);
+    }
+    if identifier == NO_ICMP || !allows(Group::MirroredTracking, classes, tables)? {
+        return Ok(false);
+    }
+    let mut sent = mirror.mirror();
+    if is_icmp {
+        sent.source_port = identifier as u16;
+        sent.destination_port = identifier as u16;
+    }
+    Ok(tables.is_live(&tuple(sent)))
+}
+
+#[inline(always)]
+fn allows<T: Tables>(group: Group, classes: Classes, tables: &T) -> Result<bool, Counter> {
+    match allowed_by(group, classes, tables) {
+        Counter::NOTHING => Ok(false),
+        Counter::INTERNAL => Err(Counter::INTERNAL),
+        _ => Ok(true),
+    }
+}
+
+/// The conversation of `packet`, opened by whoever sends `key`.
+#[inline(always)]
+fn conversation(packet: &Packet, mut key: Key) -> Tuple {
+    if packet.icmp != NO_ICMP {
+        key.source_port = packet.identifier;
+        key.destination_port = packet.identifier;
+    }
+    tuple(key)
+}
+
+#[inline(always)]
+const fn tuple(key: Key) -> Tuple {
+    Tuple {
+        family: key.family,
+        source: key.source,
+        destination: key.destination,
+        protocol: key.protocol,
+        source_port: key.source_port,
+        destination_port: key.destination_port,
+    }
+}
