@@ -23,8 +23,19 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     if args.json.json {
         return print_json(&explanation);
     }
-    let Explanation { action, id, line } = explanation;
-    print(&match line {
+    let Explanation {
+        action,
+        id,
+        line,
+        answers,
+    } = explanation;
+    let answers = answers.map_or(String::new(), |rule| {
+        format!(
+            "\n  While a conversation that '{rule}' allows is open, this packet answers it, and \
+             passes as '{rule}/reply'"
+        )
+    });
+    let verdict = match line {
         Some(line) => {
             let file = args.policy.display();
             let comment = policy
@@ -36,5 +47,6 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
             format!("{action} by rule '{id}' ({file}:{line}){comment}")
         }
         None => format!("{action} as {id}: no rule decided"),
-    })
+    };
+    print(&format!("{verdict}{answers}"))
 }

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::model::Model;
+use super::model::conversations::{Conversations, Tuple};
 use super::packet::{self, PacketError};
 use super::{Action, CounterId, Direction, Outbound, PacketSpec, PacketTest, Policy};
 
@@ -20,6 +21,10 @@ pub struct Explanation {
     /// The line of the policy on which the deciding rule begins, counted from
     /// 1; `None` when no rule decided.
     pub line: Option<usize>,
+    /// The id of the rule that admits the packet as a reply once the trusted side
+    /// has opened the conversation.
+    #[serde(skip)]
+    pub answers: Option<String>,
 }
 
 /// Why there is no verdict.
@@ -88,17 +93,24 @@ pub fn explain(policy: &Policy, spec: &PacketSpec) -> Result<Explanation, Explai
         .ok_or_else(|| PacketError::UnknownInterface(spec.interface.clone()))?;
     let verdict = model.judge(&frame);
     let line = match &verdict.counter {
-        CounterId::Rule(id) | CounterId::AuditRule(id) => policy
+        CounterId::Rule(id) | CounterId::AuditRule(id) | CounterId::Reply(id) => policy
             .rules
             .iter()
             .find(|rule| rule.id == *id)
             .map(|rule| rule.line),
         _ => None,
     };
+    let mut opened = Conversations::default();
+    opened.record(conversation_answered(spec), 0, 0);
+    let answers = match model.judge_at(&frame, 0, &mut opened).counter {
+        CounterId::Reply(id) if verdict.counter != CounterId::Reply(id.clone()) => Some(id),
+        _ => None,
+    };
     Ok(Explanation {
         action: verdict.action,
         id: verdict.counter.to_string(),
         line,
+        answers,
     })
 }
 
@@ -116,23 +128,37 @@ pub fn run_tests(policy: &Policy) -> Vec<TestOutcome<'_>> {
         .collect()
 }
 
+/// The conversation that the packet answers, if it is a reply.
+fn conversation_answered(spec: &PacketSpec) -> Tuple {
+    Tuple {
+        source: spec.destination,
+        destination: spec.source,
+        protocol: spec.protocol,
+        ports: (
+            spec.destination_port.unwrap_or_default(),
+            spec.source_port.unwrap_or(packet::DEFAULT_SOURCE_PORT),
+        ),
+    }
+}
+
 /// Whether the hook that `spec` names exists at all (`outbound: ignore`; hooks
 /// without enabled rules are not attached either).
 fn must_be_attached(policy: &Policy, spec: &PacketSpec) -> Result<(), NotAttached> {
     let (interface, direction) = (spec.interface.clone(), spec.direction);
+    if policy.is_attached(&interface, direction) {
+        return Ok(());
+    }
     let ignored = policy
         .interface(&interface)
         .is_some_and(|role| role.outbound == Outbound::Ignore);
-    if direction == Direction::Outbound && ignored {
-        return Err(NotAttached::Ignored { interface });
-    }
-    if policy.rules_of(&interface, direction).next().is_none() {
-        return Err(NotAttached::NoRules {
+    Err(if direction == Direction::Outbound && ignored {
+        NotAttached::Ignored { interface }
+    } else {
+        NotAttached::NoRules {
             interface,
             direction,
-        });
-    }
-    Ok(())
+        }
+    })
 }
 
 #[expect(
@@ -274,6 +300,7 @@ mod tests {
     #[test]
     fn a_test_without_a_verdict_fails() {
         let hook = Hook::inbound(&["https: allow"]).with(|policy| {
+            policy.interfaces[0].outbound = Outbound::Ignore;
             policy.tests = vec![PacketTest {
                 name: "nothing is attached".to_owned(),
                 packet: https(Direction::Outbound),

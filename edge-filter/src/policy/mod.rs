@@ -67,6 +67,31 @@ impl Policy {
             .find(|interface| interface.name == name)
     }
 
+    /// Whether the hook of the role `interface` is attached (`docs/verdicts.md`
+    /// §15). At one that is not, everything passes.
+    #[must_use]
+    pub fn is_attached(&self, interface: &str, direction: Direction) -> bool {
+        let Some(role) = self.interface(interface) else {
+            return false;
+        };
+        let has_rules = |role: &Interface, direction| {
+            let mut rules = self.rules_of(&role.name, direction);
+            rules.next().is_some()
+                && (direction, role.outbound) != (Direction::Outbound, Outbound::Ignore)
+        };
+        let inbound = has_rules(role, Direction::Inbound);
+        let outbound = has_rules(role, Direction::Outbound);
+        match direction {
+            Direction::Inbound => {
+                let from_inside = self.interfaces.iter().any(|role| {
+                    role.trust == Trust::Trusted && has_rules(role, Direction::Inbound)
+                });
+                inbound || outbound || (role.trust == Trust::Untrusted && from_inside)
+            }
+            Direction::Outbound => outbound || (role.outbound == Outbound::Enforce && inbound),
+        }
+    }
+
     /// The rules of one hook, in the order in which they are asked.
     pub fn rules_of<'a>(
         &'a self,

@@ -275,10 +275,16 @@ impl Resolver<'_> {
             .iter()
             .filter(|(_, rule)| rule.enabled && rule.audit && rule.action == Some(Action::Drop))
             .map(|(id, _)| CounterId::AuditRule(id.clone()));
+        let answered = self
+            .rule_ids
+            .iter()
+            .filter(|(_, rule)| rule.enabled && rule.action == Some(Action::Allow))
+            .map(|(id, _)| CounterId::Reply(id.clone()));
         essentials
             .chain(reasons)
             .chain(audited)
-            .chain([CounterId::AllowDefault])
+            .chain(answered)
+            .chain([CounterId::AllowDefault, CounterId::AllowUntracked])
             .collect()
     }
 

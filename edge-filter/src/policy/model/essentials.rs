@@ -1,9 +1,10 @@
 //! Section 9: what a host needs to stay on its network, but for ARP and link
 //! control, which are not IP.
 
+use super::allows;
 use super::protocol::{ICMPV6, UDP};
+use super::quote::Quote;
 use super::transport::Segment;
-use super::{Flow, allows};
 use crate::policy::{Direction, DropReason, EssentialCounter, Essentials};
 
 /// Router advertisement and redirect: what routers say.
@@ -12,12 +13,13 @@ const FROM_ROUTERS: [u8; 2] = [134, 137];
 const LISTENER_DISCOVERY: [u8; 4] = [130, 131, 132, 143];
 
 /// Section 9: the essential that admits the packet, if one does.
-/// `mirror_allowed` says whether a rule of this hook allows a packet.
+/// `is_talked_about` says whether an error that quotes a packet is about a
+/// conversation.
 pub(super) fn judge(
     essentials: &Essentials,
     direction: Direction,
     segment: &Segment,
-    mirror_allowed: impl Fn(&Flow) -> bool,
+    is_talked_about: impl Fn(&Quote) -> bool,
 ) -> Result<Option<EssentialCounter>, DropReason> {
     if is_neighbour_discovery(segment) {
         check_neighbour_discovery(essentials, segment)?;
@@ -25,11 +27,11 @@ pub(super) fn judge(
             return Ok(Some(EssentialCounter::Nd));
         }
     }
-    let mirrors = segment.icmp.as_ref().and_then(|icmp| icmp.mirrors.as_ref());
+    let quote = segment.icmp.as_ref().and_then(|icmp| icmp.quote.as_ref());
     Ok(
         if allows(essentials.mld) && is_listener_discovery(segment) {
             Some(EssentialCounter::Mld)
-        } else if allows(essentials.icmp_errors) && mirrors.is_some_and(mirror_allowed) {
+        } else if allows(essentials.icmp_errors) && quote.is_some_and(is_talked_about) {
             Some(EssentialCounter::IcmpError)
         } else if allows(essentials.ping) && is_ping(segment, direction) {
             Some(EssentialCounter::Ping)

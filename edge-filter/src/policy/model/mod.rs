@@ -6,11 +6,14 @@
 //! is one or two sections of that page, and says which.
 
 mod address;
+pub mod conversations;
 mod essentials;
 mod ethernet;
 mod ip;
+mod lists;
 mod protocol;
 mod quote;
+mod replies;
 mod rules;
 mod transport;
 
@@ -23,6 +26,9 @@ use super::{
     Action, CounterId, Direction, DropReason, EssentialCounter, Interface, Mode, Outbound, Policy,
     Rule,
 };
+use conversations::{Conversations, Tuple};
+use lists::Lists;
+use replies::Memory;
 use transport::Segment;
 
 /// One hook of a policy, and how it judges frames.
@@ -34,6 +40,15 @@ pub struct Model<'p> {
     software_lengths: bool,
     /// The rules of this hook, in file order.
     rules: Vec<&'p Rule>,
+    /// What it makes of conversations.
+    memory: Memory<'p>,
+}
+
+/// What has gone before a packet.
+struct Past<'c> {
+    /// The second in which it appears.
+    now: u64,
+    conversations: &'c mut Conversations,
 }
 
 /// What becomes of one frame.
@@ -52,6 +67,8 @@ enum Decision<'p> {
     Essential(EssentialCounter),
     /// This rule matches first.
     Rule(&'p Rule),
+    /// The packet answers what this rule allows.
+    Reply(&'p Rule),
     /// No rule matches.
     Default,
     /// The frame is dropped whatever the rules say.
@@ -84,20 +101,29 @@ impl<'p> Model<'p> {
         direction: Direction,
         software_lengths: bool,
     ) -> Option<Self> {
+        let role = policy.interface(interface)?;
         Some(Self {
             policy,
-            interface: policy.interface(interface)?,
+            interface: role,
             direction,
             software_lengths,
             rules: policy.rules_of(interface, direction).collect(),
+            memory: Memory::of(Lists::of(policy), role, direction),
         })
     }
 
     /// The verdict on `frame`, which begins with the destination MAC and ends
-    /// with the last byte before the FCS.
+    /// with the last byte before the FCS, where nobody has opened anything.
     #[must_use]
     pub fn judge(&self, frame: &[u8]) -> Verdict {
-        let decision = self.decide(frame).unwrap_or_else(Decision::Fault);
+        self.judge_at(frame, 0, &mut Conversations::default())
+    }
+
+    /// The same in the second `now`, after what has opened `conversations`.
+    #[must_use]
+    pub fn judge_at(&self, frame: &[u8], now: u64, conversations: &mut Conversations) -> Verdict {
+        let past = Past { now, conversations };
+        let decision = self.decide(frame, past).unwrap_or_else(Decision::Fault);
         if self.only_tracks() {
             untracked(decision)
         } else {
@@ -106,7 +132,7 @@ impl<'p> Model<'p> {
     }
 
     /// Sections 1 and 2, and whatever follows from there.
-    fn decide(&self, frame: &[u8]) -> Result<Decision<'p>, DropReason> {
+    fn decide(&self, frame: &[u8], past: Past<'_>) -> Result<Decision<'p>, DropReason> {
         let header = ethernet::header(frame)?;
         if ethernet::is_link_control(&header)? && allows(self.policy.essentials.link_control) {
             return Ok(Decision::Essential(EssentialCounter::LinkControl));
@@ -126,8 +152,12 @@ impl<'p> Model<'p> {
                     Decision::Default
                 })
             }
-            ethernet::IPV4 => self.decide_packet(&ip::v4(untagged.rest, self.software_lengths)?),
-            ethernet::IPV6 => self.decide_packet(&ip::v6(untagged.rest, self.software_lengths)?),
+            ethernet::IPV4 => {
+                self.decide_packet(&ip::v4(untagged.rest, self.software_lengths)?, past)
+            }
+            ethernet::IPV6 => {
+                self.decide_packet(&ip::v6(untagged.rest, self.software_lengths)?, past)
+            }
             other if self.policy.ethertypes.contains(&other) => {
                 Ok(Decision::Essential(EssentialCounter::Ethertype))
             }
@@ -136,29 +166,49 @@ impl<'p> Model<'p> {
     }
 
     /// Sections 6 to 10.
-    fn decide_packet(&self, packet: &ip::Packet<'_>) -> Result<Decision<'p>, DropReason> {
+    fn decide_packet(
+        &self,
+        packet: &ip::Packet<'_>,
+        past: Past<'_>,
+    ) -> Result<Decision<'p>, DropReason> {
         let segment = transport::segment(packet)?;
         address::check(&segment, self.interface, self.direction)?;
-        if let Some(essential) = self.essential(&segment)? {
+        if let Some(essential) = self.essential(&segment, &past)? {
             return Ok(Decision::Essential(essential));
         }
-        Ok(
-            rules::first_match(&self.rules, &segment.flow)
-                .map_or(Decision::Default, Decision::Rule),
-        )
+        Ok(self.by_rules(&segment, past))
     }
 
     /// Section 9: the essential that admits the packet, if one does.
-    fn essential(&self, segment: &Segment) -> Result<Option<EssentialCounter>, DropReason> {
-        let mirror_allowed = |flow: &Flow| {
-            rules::first_match(&self.rules, flow).is_some_and(|rule| rule.action == Action::Allow)
+    fn essential(
+        &self,
+        segment: &Segment,
+        past: &Past<'_>,
+    ) -> Result<Option<EssentialCounter>, DropReason> {
+        essentials::judge(&self.policy.essentials, self.direction, segment, |quote| {
+            self.memory
+                .is_talked_about(quote, &self.rules, past.now, past.conversations)
+        })
+    }
+
+    /// Section 10.
+    fn by_rules(&self, segment: &Segment, past: Past<'_>) -> Decision<'p> {
+        let Past { now, conversations } = past;
+        let decision = rules::first_match(&self.rules, &segment.flow)
+            .map_or(Decision::Default, Decision::Rule);
+        let is_dropped = match decision {
+            Decision::Rule(rule) if allows(rule.action) => {
+                self.memory.record(segment, now, conversations);
+                false
+            }
+            Decision::Rule(rule) => !rule.drops_replies,
+            _ => !allows(self.policy.default_action),
         };
-        essentials::judge(
-            &self.policy.essentials,
-            self.direction,
-            segment,
-            mirror_allowed,
-        )
+        if !is_dropped || self.only_tracks() {
+            return decision;
+        }
+        let reply = self.memory.reply(segment, now, conversations);
+        reply.map_or(decision, Decision::Reply)
     }
 
     /// Whether the hook only records flows, and drops nothing.
@@ -174,6 +224,7 @@ impl<'p> Model<'p> {
             Decision::Rule(rule) if allows(rule.action) => {
                 (CounterId::Rule(rule.id.clone()), Action::Allow)
             }
+            Decision::Reply(rule) => (CounterId::Reply(rule.id.clone()), Action::Allow),
             Decision::Rule(rule) if audited || rule.audit => {
                 (CounterId::AuditRule(rule.id.clone()), Action::Allow)
             }
@@ -188,13 +239,34 @@ impl<'p> Model<'p> {
     }
 }
 
+/// The rule of `policy` by which the tracking lists allow what `tuple` opens
+/// (section 13.1), if they do.
+#[must_use]
+pub fn tracking_rule<'p>(policy: &'p Policy, tuple: &Tuple) -> Option<&'p Rule> {
+    let flow = Flow {
+        source: tuple.source,
+        destination: tuple.destination,
+        protocol: tuple.protocol,
+        ports: protocol::has_ports(tuple.protocol).then_some(tuple.ports),
+    };
+    Lists::of(policy).tracking.allows(&flow)
+}
+
+/// Whether anything that `policy` allows is recorded.
+#[must_use]
+pub fn tracks(policy: &Policy) -> bool {
+    !Lists::of(policy).tracking.is_empty()
+}
+
 /// The verdict of a hook that only tracks (section 12): whatever is not
 /// admitted by a rule or an essential passes untracked.
 fn untracked(decision: Decision<'_>) -> Verdict {
     let counter = match decision {
         Decision::Essential(essential) => CounterId::Essential(essential),
         Decision::Rule(rule) if allows(rule.action) => CounterId::Rule(rule.id.clone()),
-        Decision::Rule(_) | Decision::Default | Decision::Fault(_) => CounterId::AllowUntracked,
+        Decision::Rule(_) | Decision::Reply(_) | Decision::Default | Decision::Fault(_) => {
+            CounterId::AllowUntracked
+        }
     };
     Verdict {
         counter,

@@ -2,7 +2,8 @@
 
 use super::ip::Packet;
 use super::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP, ports_of};
-use super::{Flow, quote, take, word};
+use super::quote::{self, Quote};
+use super::{Flow, take, word};
 use crate::policy::DropReason;
 
 const FIN: u8 = 0x01;
@@ -25,6 +26,8 @@ pub(super) struct Segment {
     pub(super) hop_limit: u8,
     /// An IPv6 fragment header stood before it.
     pub(super) fragment_header: bool,
+    /// The low six flags of TCP; 0 if it is not TCP.
+    pub(super) tcp_flags: u8,
     /// Set for ICMP under IPv4 and for `ICMPv6` under IPv6.
     pub(super) icmp: Option<Icmp>,
 }
@@ -34,8 +37,10 @@ pub(super) struct Segment {
 pub(super) struct Icmp {
     pub(super) kind: u8,
     pub(super) code: u8,
-    /// Of an error: the packet that it mirrors (section 7).
-    pub(super) mirrors: Option<Flow>,
+    /// What stands behind the checksum: of an echo, its identifier.
+    pub(super) identifier: u16,
+    /// Of an error: what it quotes, as far as that counts (section 7).
+    pub(super) quote: Option<Quote>,
 }
 
 /// Section 6.
@@ -43,9 +48,10 @@ pub(super) fn segment(packet: &Packet<'_>) -> Result<Segment, DropReason> {
     let ipv4 = packet.source.is_ipv4();
     let mut ports = None;
     let mut icmp = None;
+    let mut tcp_flags = 0;
     match packet.protocol {
         TCP => {
-            check_tcp(packet.payload)?;
+            tcp_flags = check_tcp(packet.payload)?;
             ports = Some(ports_of(packet.payload));
         }
         UDP => {
@@ -70,11 +76,13 @@ pub(super) fn segment(packet: &Packet<'_>) -> Result<Segment, DropReason> {
         flow,
         hop_limit: packet.hop_limit,
         fragment_header: packet.fragment_header,
+        tcp_flags,
         icmp,
     })
 }
 
-fn check_tcp(payload: &[u8]) -> Result<(), DropReason> {
+/// The low six flags.
+fn check_tcp(payload: &[u8]) -> Result<u8, DropReason> {
     take(payload, 20)?;
     let (words, flags) = (payload[12] >> 4, payload[13] & LOW_SIX_FLAGS);
     if words < 5 {
@@ -85,7 +93,7 @@ fn check_tcp(payload: &[u8]) -> Result<(), DropReason> {
     if flags == 0 || all(SYN | FIN) || all(SYN | RST) || (all(FIN) && !all(ACK)) {
         return Err(DropReason::TcpFlags);
     }
-    Ok(())
+    Ok(flags)
 }
 
 fn check_udp(payload: &[u8]) -> Result<(), DropReason> {
@@ -101,14 +109,15 @@ fn check_udp(payload: &[u8]) -> Result<(), DropReason> {
 fn read_icmp(packet: &Packet<'_>, errors: &[u8]) -> Result<Icmp, DropReason> {
     let (header, quoted) = take(packet.payload, 8)?;
     let (kind, code) = (header[0], header[1]);
-    let mirrors = if errors.contains(&kind) {
-        quote::mirror(quoted, packet.destination)?
+    let quote = if errors.contains(&kind) {
+        quote::read(quoted, packet.destination)?
     } else {
         None
     };
     Ok(Icmp {
         kind,
         code,
-        mirrors,
+        identifier: word(header, 4),
+        quote,
     })
 }

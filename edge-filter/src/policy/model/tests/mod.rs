@@ -7,6 +7,7 @@ mod essentials;
 mod ethernet;
 mod ip;
 mod quote;
+mod replies;
 mod rules;
 mod transport;
 
