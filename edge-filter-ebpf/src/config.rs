@@ -97,6 +97,14 @@ pub enum Constant {
     /// The first row of what the lists say by each of their rules, which are
     /// counted from the first behind the hook's own words ([`fate`]).
     Fates,
+    /// The number of buckets of the flow table.
+    FlowBuckets,
+    /// The places of each bucket that are used.
+    FlowPlaces,
+    /// The key of the flow table's hash, high half.
+    FlowSeedHigh,
+    /// The same, low half.
+    FlowSeedLow,
 }
 
 /// The bits of [`Constant::Unasked`].
@@ -123,7 +131,7 @@ pub struct Config(pub [u32; Config::LENGTH]);
 
 impl Config {
     /// The number of constants.
-    pub const LENGTH: usize = Constant::Fates as usize + 1;
+    pub const LENGTH: usize = Constant::FlowSeedLow as usize + 1;
 
     /// What the object holds before a policy's constants replace it: no rules,
     /// and every packet dropped.

@@ -7,13 +7,17 @@
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::bpf_xdp_load_bytes;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::decide::decide;
 use edge_filter_ebpf::flow::Flows;
 use edge_filter_ebpf::frame::Frame;
-use edge_filter_ebpf::packet::{Address, Chain, Family, Ip};
+use edge_filter_ebpf::packet::{Address, Chain, Family, Ip, Packet};
+use edge_filter_ebpf::quote::Quote;
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
-use edge_filter_ebpf::{ipv4, ipv6, judge, quote};
+use edge_filter_ebpf::{ipv4, ipv6, parse, quote, replies};
 
 use crate::Maps;
 
@@ -30,11 +34,48 @@ const LONGEST: usize = 40;
 /// "No fault", where a counter would stand for one.
 const NO_FAULT: u32 = Counter::NOT_LINEAR.0;
 
-/// Judges a frame whose headers do not all lie in its first buffer.
+/// The packet that was parsed last. Between the two functions that judge a copied
+/// frame it lies here: on the stack, 512 bytes for a whole chain of calls, the first
+/// would still be there while the second runs.
+#[map]
+static PACKET: PerCpuArray<Packet> = PerCpuArray::with_max_entries(1, 0);
+
+/// Parses a frame whose headers do not all lie in its first buffer, into [`PACKET`];
+/// the counter of one that is decided by that, [`Counter::NOTHING`] otherwise.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn edge_filter_in_copied(context: *mut xdp_md, length: u32) -> u32 {
-    judge(&mut Copied::new(context, length), &Maps).0
+extern "C" fn edge_filter_in_copied(context: *mut xdp_md, length: u32) -> u32 {
+    let Some(place) = PACKET.get_ptr_mut(0) else {
+        return Counter::INTERNAL.0;
+    };
+    match parse(&mut Copied::new(context, length), &Maps) {
+        Ok(packet) => {
+            // SAFETY: no other program of this CPU runs before this one is done.
+            unsafe { *place = packet };
+            Counter::NOTHING.0
+        }
+        Err(counter) => counter.0,
+    }
+}
+
+/// Decides what becomes of [`PACKET`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_decide() -> u32 {
+    match PACKET.get(0) {
+        Some(packet) => decide(packet, &Maps).0,
+        None => Counter::INTERNAL.0,
+    }
+}
+
+/// Judges a frame whose headers do not all lie in its first buffer.
+#[inline(always)]
+pub(crate) fn judge(context: *mut xdp_md, length: u32) -> Counter {
+    let counter = match Counter(edge_filter_in_copied(context, length)) {
+        Counter::NOTHING => Counter(edge_filter_decide()),
+        counter => counter,
+    };
+    counter.at_hook(&Maps)
 }
 
 /// The walk over IPv4 options; the fault, or [`NO_FAULT`].
@@ -64,12 +105,16 @@ extern "C" fn edge_filter_in_extensions(context: *mut xdp_md, next: u32, at: u32
     }
 }
 
-/// What an ICMP error mirrors; the fault, or [`Counter::ICMP_ERROR`] if that is
-/// allowed, or [`NO_FAULT`] if not. The family, the payload's offset and its
-/// end stand in `place`: 1, 31 and 32 bits from the high end.
+/// The quote that was read last, which lies here as [`PACKET`] does.
+#[map]
+static QUOTE: PerCpuArray<Quote> = PerCpuArray::with_max_entries(1, 0);
+
+/// Reads what an ICMP error quotes into [`QUOTE`]; the fault, or [`NO_FAULT`]. The
+/// family, the payload's offset and its end stand in `place`: 1, 31 and 32 bits from
+/// the high end.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn edge_filter_in_mirrors(
+extern "C" fn edge_filter_in_quote(
     context: *mut xdp_md,
     place: u64,
     destination_high: u64,
@@ -94,7 +139,31 @@ extern "C" fn edge_filter_in_mirrors(
         payload: (place >> 32) as u32 & 0x7fff_ffff,
         end,
     };
-    match quote::mirrors_allowed(&mut Copied::new(context, end), &outer, &Maps) {
+    let Some(place) = QUOTE.get_ptr_mut(0) else {
+        return Counter::INTERNAL.0;
+    };
+    match quote::read(&mut Copied::new(context, end), &outer, &Maps) {
+        Ok(quote) => {
+            // SAFETY: no other program of this CPU runs before this one is done.
+            unsafe { *place = quote };
+            NO_FAULT
+        }
+        Err(fault) => fault.0,
+    }
+}
+
+/// Whether [`QUOTE`] belongs to a conversation: [`Counter::ICMP_ERROR`], or
+/// [`NO_FAULT`] if not.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_talked_about() -> u32 {
+    let Some(quote) = QUOTE.get(0) else {
+        return Counter::INTERNAL.0;
+    };
+    if !quote.counts {
+        return NO_FAULT;
+    }
+    match replies::is_talked_about(quote, &Maps) {
         Ok(true) => Counter::ICMP_ERROR.0,
         Ok(false) => NO_FAULT,
         Err(fault) => fault.0,
@@ -135,7 +204,11 @@ pub(crate) fn mirrors_allowed(context: *mut xdp_md, outer: &Ip) -> Result<bool, 
     };
     let place = family | u64::from(outer.payload) << 32 | u64::from(outer.end);
     let Address { high, low } = outer.destination;
-    match edge_filter_in_mirrors(context, place, high, low) {
+    let fault = edge_filter_in_quote(context, place, high, low);
+    if fault != NO_FAULT {
+        return Err(Counter(fault));
+    }
+    match edge_filter_talked_about() {
         allowed if allowed == Counter::ICMP_ERROR.0 => Ok(true),
         NO_FAULT => Ok(false),
         fault => Err(Counter(fault)),

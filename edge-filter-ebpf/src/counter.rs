@@ -97,17 +97,17 @@ impl Counter {
         }
     }
 
-    /// The counter instead of this one at a hook that drops nothing, where only
-    /// what essentials and rules admit counts by itself.
+    /// The counter that moves instead of this one at a hook that drops nothing, where
+    /// only what essentials and rules admit counts by itself.
     #[inline(always)]
     #[must_use]
-    pub fn untracked<T: Tables>(self, tables: &T) -> Self {
+    pub fn at_hook<T: Tables>(self, tables: &T) -> Self {
         let admitted = if self.0 >= Self::FIRST_RULE {
             self == Self::NOT_LINEAR || !tables.drops(self.0 - Self::FIRST_RULE)
         } else {
             self.0 > Self::ALLOW_DEFAULT.0
         };
-        if admitted {
+        if tables.constant(Constant::OnlyTracks) == 0 || admitted {
             self
         } else {
             Self::ALLOW_UNTRACKED

@@ -45,7 +45,6 @@ pub mod tables;
 pub mod transport;
 pub mod walks;
 
-use config::Constant;
 use counter::Counter;
 use ethernet::Network;
 use flow::Flows;
@@ -62,15 +61,15 @@ pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter 
         Ok(packet) => decide::decide(&packet, tables),
         Err(counter) => counter,
     };
-    if tables.constant(Constant::OnlyTracks) != 0 {
-        counter.untracked(tables)
-    } else {
-        counter
-    }
+    counter.at_hook(tables)
 }
 
+/// The first half of [`judge`]: the packet that a frame holds.
+///
+/// # Errors
+/// The counter of a frame that is decided already.
 #[inline(always)]
-fn parse<F: Walks, T: Tables + Flows>(
+pub fn parse<F: Walks, T: Tables + Flows>(
     frame: &mut F,
     tables: &T,
 ) -> Result<packet::Packet, Counter> {

@@ -5,6 +5,7 @@
 #![feature(asm_experimental_arch)]
 
 mod copied;
+mod flows;
 mod out_of_line;
 mod xdp;
 
@@ -14,7 +15,6 @@ use aya_ebpf::maps::{Array, PerCpuArray};
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::counter::{Count, Counter};
-use edge_filter_ebpf::flow::{Flows, Tuple};
 use edge_filter_ebpf::search::Match;
 use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
 
@@ -60,19 +60,6 @@ impl Tables for Maps {
     #[inline(always)]
     fn first_of_many(&self, classes: Classes, begin: u32, end: u32) -> Match {
         out_of_line::first_of_many(classes, begin, end)
-    }
-}
-
-impl Flows for Maps {
-    #[inline(always)]
-    fn record(&self, _: &Tuple, _: u8) {}
-    #[inline(always)]
-    fn is_answered(&self, _: &Tuple, _: u8) -> bool {
-        false
-    }
-    #[inline(always)]
-    fn is_live(&self, _: &Tuple) -> bool {
-        false
     }
 }
 

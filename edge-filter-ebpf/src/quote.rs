@@ -27,6 +27,20 @@ pub const fn is_error(family: Family, kind: u16) -> bool {
     }
 }
 
+/// The packet that an ICMP error quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// The packet that mirrors it: it runs the way of the error.
+    pub mirror: Key,
+    /// Whether it could have been sent by the error's destination at all, and errors
+    /// are asked about.
+    pub counts: bool,
+    /// Whether it is ICMP under IPv4 or ICMPv6 under IPv6.
+    pub is_icmp: bool,
+    /// The identifier, if it is an echo request; [`NO_ICMP`] if it is other ICMP.
+    pub identifier: u32,
+}
+
 /// Whether the ICMP error that `outer` carries belongs to a conversation. Without
 /// `icmp-errors` the quote is only checked.
 ///
@@ -38,40 +52,62 @@ pub fn mirrors_allowed<F: Walks, T: Tables + Flows>(
     outer: &Ip,
     tables: &T,
 ) -> Result<bool, Counter> {
+    let quote = read(frame, outer, tables)?;
+    if quote.counts {
+        replies::is_talked_about(&quote, tables)
+    } else {
+        Ok(false)
+    }
+}
+
+/// Reads what the ICMP error that `outer` carries quotes.
+///
+/// # Errors
+/// [`Counter::MALFORMED`] if the quote is cut short or is no IP packet.
+#[inline(always)]
+pub fn read<F: Walks, T: Tables>(frame: &mut F, outer: &Ip, tables: &T) -> Result<Quote, Counter> {
     let at = outer.payload + ICMP;
     let quoted = match outer.family {
         Family::V4 => read_v4(frame, at, outer.end)?,
         Family::V6 => read_v6(frame, at, outer.end)?,
     };
+    let protocol = quoted.protocol as u8;
+    let is_icmp = protocol::is_icmp(outer.family, protocol);
+    let mut quote = Quote {
+        mirror: Key {
+            family: outer.family,
+            source: quoted.destination,
+            destination: outer.destination,
+            protocol,
+            source_port: 0,
+            destination_port: 0,
+        },
+        counts: false,
+        is_icmp,
+        identifier: 0,
+    };
     if quoted.protocol == NOTHING
         || quoted.source != outer.destination
         || tables.constant(Constant::Essentials) & essential::ICMP_ERRORS == 0
     {
-        return Ok(false);
+        return Ok(quote);
     }
+    quote.counts = true;
     let transport = frame.header::<8>(quoted.payload)?;
-    let ports = if protocol::has_ports(quoted.protocol as u8) {
-        transport.u32::<0>()
-    } else {
-        0
-    };
-    let is_icmp = protocol::is_icmp(outer.family, quoted.protocol as u8);
-    let identifier = if !is_icmp {
-        0
-    } else if replies::is_echo_request(outer.family, transport.u8::<0>().into()) {
-        transport.u16::<4>().into()
-    } else {
-        NO_ICMP
-    };
-    let mirror = Key {
-        family: outer.family,
-        source: quoted.destination,
-        destination: outer.destination,
-        protocol: quoted.protocol as u8,
-        source_port: ports as u16,
-        destination_port: (ports >> 16) as u16,
-    };
-    replies::is_talked_about(&mirror, identifier, is_icmp, tables)
+    if protocol::has_ports(protocol) {
+        let ports = transport.u32::<0>();
+        quote.mirror.source_port = ports as u16;
+        quote.mirror.destination_port = (ports >> 16) as u16;
+    }
+    if is_icmp {
+        let is_request = replies::is_echo_request(outer.family, transport.u8::<0>().into());
+        quote.identifier = if is_request {
+            transport.u16::<4>().into()
+        } else {
+            NO_ICMP
+        };
+    }
+    Ok(quote)
 }
 
 /// What a quote says of the packet that it quotes.

@@ -12,6 +12,7 @@ use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
 use crate::packet::tcp::{ACK, SYN};
 use crate::packet::{Family, Key, NO_ICMP, Packet};
+use crate::quote::Quote;
 use crate::search::{Match, first};
 use crate::tables::Tables;
 
@@ -143,19 +144,18 @@ pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, classes: Classes, tables
     }
 }
 
-/// Whether an ICMP error belongs to a conversation (§13.6). `mirror` mirrors what it
-/// quotes; `identifier` is that of the quoted packet if it is an echo request,
-/// [`NO_ICMP`] if it is other ICMP, and 0 if it is none.
+/// Whether an ICMP error belongs to a conversation (§13.6).
 ///
 /// # Errors
 /// [`Counter::INTERNAL`] if a loop ran out.
 #[inline(always)]
-pub(crate) fn is_talked_about<T: Tables + Flows>(
-    mirror: &Key,
-    identifier: u32,
-    is_icmp: bool,
-    tables: &T,
-) -> Result<bool, Counter> {
+pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<bool, Counter> {
+    let Quote {
+        ref mirror,
+        is_icmp,
+        identifier,
+        ..
+    } = *quote;
     if tables.constant(Constant::Words) == 0 {
         return Ok(false);
     }

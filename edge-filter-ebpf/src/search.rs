@@ -22,9 +22,9 @@ pub enum Match {
     Internal,
 }
 
-/// The most 64-rule words that a vector can have: 16,384 rules. The verifier walks
-/// through every word, and gives up after a million instructions.
-pub const MAX_WORDS: u32 = 256;
+/// The most 64-rule words that a vector can have: 65,536 bits, for the hook's own rules
+/// and the lists behind them.
+pub const MAX_WORDS: u32 = 1024;
 
 /// The first rule that all of `classes` have, among those of the words from
 /// `begin` to below `end`.

@@ -15,7 +15,7 @@ use edge_filter_ebpf::packet::{Chain, Ip};
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
 
-use crate::copied::{self, edge_filter_in_copied};
+use crate::copied;
 use crate::{Maps, settle};
 
 /// Judges one frame that arrives.
@@ -25,7 +25,7 @@ pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
     let length = unsafe { bpf_xdp_get_buff_len(context.ctx) } as u32;
     let mut counter = judge_linear(&context, length);
     if counter == Counter::NOT_LINEAR {
-        counter = Counter(edge_filter_in_copied(context.ctx, length));
+        counter = copied::judge(context.ctx, length);
     }
     if settle(counter, length) {
         XDP_PASS

@@ -1,5 +1,15 @@
 //! The flow table: the conversations that the trusted side has opened
 //! (`docs/verdicts.md` §13 and §14).
+//!
+//! [`table`] is the table, over [`bucket`]s that lie in a BPF array or in memory;
+//! [`life`] says how long an entry lives. The kernel runs the same code as the host.
+
+pub mod bucket;
+pub mod life;
+#[cfg(not(target_arch = "bpf"))]
+pub mod memory;
+pub mod table;
+pub mod word;
 
 use crate::packet::{Address, Family};
 
@@ -21,6 +31,9 @@ pub struct Tuple {
     pub destination_port: u16,
 }
 
+/// A tuple in five words: both addresses, and [`Tuple::transport`].
+pub type Words = [u64; 5];
+
 /// Where conversations are remembered: the flow table in the kernel, or one in
 /// memory.
 pub trait Flows {
@@ -34,4 +47,64 @@ pub trait Flows {
 
     /// Whether there is a live entry. Nothing changes.
     fn is_live(&self, tuple: &Tuple) -> bool;
+}
+
+impl Tuple {
+    /// Ports, protocol and family in one word: 16, 16, 8 (at bit 8) and 8 bits, the
+    /// opener's port highest. Bits 16 to 31 are free.
+    #[inline(always)]
+    #[must_use]
+    pub const fn transport(&self) -> u64 {
+        let family = match self.family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        (self.source_port as u64) << 48
+            | (self.destination_port as u64) << 32
+            | (self.protocol as u64) << 8
+            | family
+    }
+
+    /// The tuple in five words.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(&self) -> Words {
+        [
+            self.source.high,
+            self.source.low,
+            self.destination.high,
+            self.destination.low,
+            self.transport(),
+        ]
+    }
+
+    /// The tuple of five words.
+    #[must_use]
+    pub const fn from_words(words: Words) -> Self {
+        let [
+            source_high,
+            source_low,
+            destination_high,
+            destination_low,
+            transport,
+        ] = words;
+        Self {
+            family: if transport & 0xff == 4 {
+                Family::V4
+            } else {
+                Family::V6
+            },
+            source: Address {
+                high: source_high,
+                low: source_low,
+            },
+            destination: Address {
+                high: destination_high,
+                low: destination_low,
+            },
+            protocol: (transport >> 8) as u8,
+            source_port: (transport >> 48) as u16,
+            destination_port: (transport >> 32) as u16,
+        }
+    }
 }

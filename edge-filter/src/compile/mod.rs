@@ -35,7 +35,10 @@ use prefixes::{Family, Side};
 use trie::Trie;
 
 /// The most rules that one hook can have.
-pub const MAX_RULES: usize = MAX_WORDS as usize * 64;
+pub const MAX_RULES: usize = 16_384;
+
+/// The most bits of a vector: a hook's rules, and those whose replies it knows.
+const MAX_BITS: usize = MAX_WORDS as usize * 64;
 
 /// The tables of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub enum CompileError {
     /// There are more rules whose replies are to be known than bits are left.
     #[error(
         "{interface} {direction}: {rules} rules, and with the rules of other hooks whose \
-         conversations it must know they take {} bits, while a hook holds at most {MAX_RULES}; \
+         conversations it must know they take {} bits, while a hook holds at most {MAX_BITS}; \
          merge neighbouring networks or port ranges, or split a rule's services by fewer ports",
         words * 64
     )]

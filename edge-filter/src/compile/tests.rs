@@ -80,7 +80,7 @@ fn inbound(policy: &Policy) -> Result<TableImage, CompileError> {
 fn as_many_rules_as_there_are_bits_compile_and_one_more_does_not() {
     let most = policy((0..MAX_RULES).map(rule).collect());
     let image = inbound(&most).unwrap();
-    assert_eq!(image.config.get(Constant::Words), MAX_WORDS);
+    assert_eq!(image.config.get(Constant::Words), 256);
 
     let mut rules = most.rules;
     rules.push(rule(MAX_RULES));
