@@ -3,10 +3,9 @@
 //!
 //! Each is a global function, which the verifier checks by itself, for any
 //! arguments (kernel 5.6 on). They read a frame by copying one header after the
-//! other, so that neither the offset nor the frame's layout matters.
+//! other, so that neither the offset nor the frame's layout matters. Those that are
+//! handed a context exist once for each kind of program ([`out_of_line`]).
 
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use edge_filter_ebpf::counter::Counter;
@@ -20,10 +19,11 @@ use edge_filter_ebpf::walks::Walks;
 use edge_filter_ebpf::{ipv4, ipv6, parse, quote, replies};
 
 use crate::Maps;
+use crate::context::Context;
 
 /// A frame whose headers are copied out one by one, each over the last.
-struct Copied {
-    context: *mut xdp_md,
+struct Copied<C> {
+    context: C,
     length: u32,
     header: [u8; LONGEST],
 }
@@ -40,11 +40,60 @@ const NO_FAULT: u32 = Counter::NOT_LINEAR.0;
 #[map]
 static PACKET: PerCpuArray<Packet> = PerCpuArray::with_max_entries(1, 0);
 
-/// Parses a frame whose headers do not all lie in its first buffer, into [`PACKET`];
-/// the counter of one that is decided by that, [`Counter::NOTHING`] otherwise.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn edge_filter_in_copied(context: *mut xdp_md, length: u32) -> u32 {
+/// The quote that was read last, which lies here for the same reason.
+#[map]
+static QUOTE: PerCpuArray<Quote> = PerCpuArray::with_max_entries(1, 0);
+
+/// The functions of [`Context`] that run out of line, for one type of context.
+macro_rules! out_of_line {
+    ($kind:ident, $context:ty, $parse:ident, $options:ident, $extensions:ident, $quote:ident $(,)?) => {
+        #[inline(always)]
+        fn parse(self, length: u32) -> u32 {
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $parse(context: *mut $context, length: u32) -> u32 {
+                $crate::copied::parse_into($crate::context::$kind(context), length)
+            }
+            $parse(self.0, length)
+        }
+
+        #[inline(always)]
+        fn walk_options(self, at: u32, end: u32) -> u32 {
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $options(context: *mut $context, at: u32, end: u32) -> u32 {
+                $crate::copied::walk_options($crate::context::$kind(context), at, end)
+            }
+            $options(self.0, at, end)
+        }
+
+        #[inline(always)]
+        fn walk_extensions(self, next: u32, at: u32, end: u32) -> u64 {
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $extensions(context: *mut $context, next: u32, at: u32, end: u32) -> u64 {
+                $crate::copied::walk_extensions($crate::context::$kind(context), next, at, end)
+            }
+            $extensions(self.0, next, at, end)
+        }
+
+        #[inline(always)]
+        fn read_quote(self, place: u64, high: u64, low: u64) -> u32 {
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $quote(context: *mut $context, place: u64, high: u64, low: u64) -> u32 {
+                $crate::copied::read_quote($crate::context::$kind(context), place, high, low)
+            }
+            $quote(self.0, place, high, low)
+        }
+    };
+}
+pub(crate) use out_of_line;
+
+/// Parses a frame into [`PACKET`]; the counter of one that is decided by that,
+/// [`Counter::NOTHING`] otherwise.
+#[inline(always)]
+pub(crate) fn parse_into<C: Context>(context: C, length: u32) -> u32 {
     let Some(place) = PACKET.get_ptr_mut(0) else {
         return Counter::INTERNAL.0;
     };
@@ -68,20 +117,9 @@ extern "C" fn edge_filter_decide() -> u32 {
     }
 }
 
-/// Judges a frame whose headers do not all lie in its first buffer.
-#[inline(always)]
-pub(crate) fn judge(context: *mut xdp_md, length: u32) -> Counter {
-    let counter = match Counter(edge_filter_in_copied(context, length)) {
-        Counter::NOTHING => Counter(edge_filter_decide()),
-        counter => counter,
-    };
-    counter.at_hook(&Maps)
-}
-
 /// The walk over IPv4 options; the fault, or [`NO_FAULT`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn edge_filter_in_options(context: *mut xdp_md, at: u32, end: u32) -> u32 {
+#[inline(always)]
+pub(crate) fn walk_options<C: Context>(context: C, at: u32, end: u32) -> u32 {
     match ipv4::walk(&mut Copied::new(context, end), at, end) {
         Ok(()) => NO_FAULT,
         Err(fault) => fault.0,
@@ -91,9 +129,8 @@ extern "C" fn edge_filter_in_options(context: *mut xdp_md, at: u32, end: u32) ->
 /// The walk over IPv6 extension headers; the fault in the high half, or
 /// [`NO_FAULT`] there, and protocol (8 bits), whether there was a fragment header
 /// (1 bit) and offset (23 bits) in the low.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn edge_filter_in_extensions(context: *mut xdp_md, next: u32, at: u32, end: u32) -> u64 {
+#[inline(always)]
+pub(crate) fn walk_extensions<C: Context>(context: C, next: u32, at: u32, end: u32) -> u64 {
     match ipv6::walk(&mut Copied::new(context, end), next as u8, at, end) {
         Ok(chain) => {
             (u64::from(NO_FAULT) << 32)
@@ -105,26 +142,13 @@ extern "C" fn edge_filter_in_extensions(context: *mut xdp_md, next: u32, at: u32
     }
 }
 
-/// The quote that was read last, which lies here as [`PACKET`] does.
-#[map]
-static QUOTE: PerCpuArray<Quote> = PerCpuArray::with_max_entries(1, 0);
-
 /// Reads what an ICMP error quotes into [`QUOTE`]; the fault, or [`NO_FAULT`]. The
 /// family, the payload's offset and its end stand in `place`: 1, 31 and 32 bits from
-/// the high end.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn edge_filter_in_quote(
-    context: *mut xdp_md,
-    place: u64,
-    destination_high: u64,
-    destination_low: u64,
-) -> u32 {
+/// the high end. The error's destination is in halves.
+#[inline(always)]
+pub(crate) fn read_quote<C: Context>(context: C, place: u64, high: u64, low: u64) -> u32 {
     let end = place as u32;
-    let destination = Address {
-        high: destination_high,
-        low: destination_low,
-    };
+    let destination = Address { high, low };
     let outer = Ip {
         family: if place >> 63 == 0 {
             Family::V4
@@ -170,22 +194,32 @@ extern "C" fn edge_filter_talked_about() -> u32 {
     }
 }
 
+/// Judges a frame whose headers do not all lie in its first buffer.
 #[inline(always)]
-pub(crate) fn options(context: *mut xdp_md, at: u32, end: u32) -> Result<(), Counter> {
-    match edge_filter_in_options(context, at, end) {
+pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
+    let counter = match Counter(context.parse(length)) {
+        Counter::NOTHING => Counter(edge_filter_decide()),
+        counter => counter,
+    };
+    counter.at_hook(&Maps)
+}
+
+#[inline(always)]
+pub(crate) fn options<C: Context>(context: C, at: u32, end: u32) -> Result<(), Counter> {
+    match context.walk_options(at, end) {
         NO_FAULT => Ok(()),
         fault => Err(Counter(fault)),
     }
 }
 
 #[inline(always)]
-pub(crate) fn extension_headers(
-    context: *mut xdp_md,
+pub(crate) fn extension_headers<C: Context>(
+    context: C,
     next: u8,
     at: u32,
     end: u32,
 ) -> Result<Chain, Counter> {
-    let found = edge_filter_in_extensions(context, u32::from(next), at, end);
+    let found = context.walk_extensions(u32::from(next), at, end);
     match (found >> 32) as u32 {
         NO_FAULT => Ok(Chain {
             protocol: (found >> 24) as u8,
@@ -197,14 +231,14 @@ pub(crate) fn extension_headers(
 }
 
 #[inline(always)]
-pub(crate) fn mirrors_allowed(context: *mut xdp_md, outer: &Ip) -> Result<bool, Counter> {
+pub(crate) fn mirrors_allowed<C: Context>(context: C, outer: &Ip) -> Result<bool, Counter> {
     let family = match outer.family {
         Family::V4 => 0,
         Family::V6 => 1 << 63,
     };
     let place = family | u64::from(outer.payload) << 32 | u64::from(outer.end);
     let Address { high, low } = outer.destination;
-    let fault = edge_filter_in_quote(context, place, high, low);
+    let fault = context.read_quote(place, high, low);
     if fault != NO_FAULT {
         return Err(Counter(fault));
     }
@@ -215,9 +249,9 @@ pub(crate) fn mirrors_allowed(context: *mut xdp_md, outer: &Ip) -> Result<bool, 
     }
 }
 
-impl Copied {
+impl<C: Context> Copied<C> {
     #[inline(always)]
-    fn new(context: *mut xdp_md, length: u32) -> Self {
+    fn new(context: C, length: u32) -> Self {
         Self {
             context,
             length,
@@ -226,7 +260,7 @@ impl Copied {
     }
 }
 
-impl Frame for Copied {
+impl<C: Context> Frame for Copied<C> {
     type Header<'a, const N: usize>
         = &'a [u8; N]
     where
@@ -238,12 +272,16 @@ impl Frame for Copied {
     }
 
     #[inline(always)]
+    fn offloaded_tag(&self) -> u32 {
+        self.context.offloaded_tag()
+    }
+
+    #[inline(always)]
     fn header<const N: usize>(&mut self, at: u32) -> Result<&[u8; N], Counter> {
         const { assert!(N <= LONGEST) };
         let bytes = self.header.as_mut_ptr();
         // SAFETY: the buffer has room for the N bytes that are copied.
-        let error = unsafe { bpf_xdp_load_bytes(self.context, at, bytes.cast(), N as u32) };
-        if error != 0 {
+        if !unsafe { self.context.load_bytes(at, bytes, N as u32) } {
             return Err(Counter::MALFORMED);
         }
         // SAFETY: the N bytes lie within the buffer, and are borrowed with it.
@@ -251,7 +289,7 @@ impl Frame for Copied {
     }
 }
 
-impl Walks for Copied {
+impl<C: Context> Walks for Copied<C> {
     #[inline(always)]
     fn options(&mut self, at: u32, end: u32) -> Result<(), Counter> {
         options(self.context, at, end)

@@ -2,7 +2,7 @@
 
 use crate::config::{Constant, NONE, essential};
 use crate::counter::Counter;
-use crate::frame::{Frame, Header};
+use crate::frame::{Frame, Header, NO_TAG};
 use crate::tables::Tables;
 
 /// What the frame carries, and the offset at which it begins.
@@ -57,7 +57,11 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Network, C
     let to_link =
         header.u32::<0>() == LINK_LOCAL_HIGH && header.u16::<4>() & 0xfff0 == LINK_LOCAL_LOW;
 
+    let offloaded = frame.offloaded_tag();
+    let is_beside = offloaded != NO_TAG;
+
     if to_link
+        && !is_beside
         && is_link_control(frame, kind)?
         && tables.constant(Constant::Essentials) & essential::LINK_CONTROL != 0
     {
@@ -66,10 +70,10 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Network, C
 
     let mut at = ETHERNET;
     let vlans = tables.constant(Constant::Vlans);
-    if kind == VLAN || kind == SERVICE_VLAN {
-        let mut refused = false;
-        for _ in 0..MAX_TAGS {
-            if kind != VLAN && kind != SERVICE_VLAN {
+    if is_beside || kind == VLAN || kind == SERVICE_VLAN {
+        let mut refused = is_beside && vlans != NONE && !tables.bit(vlans, offloaded);
+        for number in 0..MAX_TAGS {
+            if (kind != VLAN && kind != SERVICE_VLAN) || (is_beside && number == 1) {
                 break;
             }
             let tag = frame.header::<4>(at)?;

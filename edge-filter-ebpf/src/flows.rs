@@ -89,7 +89,7 @@ impl Buckets for Maps {
 /// Records a packet of the opener.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn edge_filter_record(a: u64, b: u64, c: u64, d: u64, e: u64) -> u32 {
+pub(crate) extern "C" fn edge_filter_record(a: u64, b: u64, c: u64, d: u64, e: u64) -> u32 {
     let (words, flags) = apart(a, b, c, d, e);
     table::record(&Maps, &words, flags);
     0

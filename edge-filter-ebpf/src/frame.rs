@@ -18,6 +18,13 @@ pub trait Frame {
     /// The length of the whole frame in bytes, without FCS.
     fn length(&self) -> u32;
 
+    /// The VLAN id of a tag that is not in the frame but beside it, and goes outermost
+    /// on the wire (`docs/verdicts.md` §1.3); [`NO_TAG`] if there is none.
+    #[inline(always)]
+    fn offloaded_tag(&self) -> u32 {
+        NO_TAG
+    }
+
     /// The `N` bytes from offset `at` on.
     ///
     /// # Errors
@@ -25,6 +32,9 @@ pub trait Frame {
     /// the bytes exist but cannot be reached from here.
     fn header<const N: usize>(&mut self, at: u32) -> Result<Self::Header<'_, N>, Counter>;
 }
+
+/// Stands for a VLAN id where there is no tag.
+pub const NO_TAG: u32 = u32::MAX;
 
 /// Bytes that are known to be there. `AT` counts from the header's begin.
 /// Numbers of more than one byte are read in network byte order.

@@ -4,9 +4,13 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod context;
 mod copied;
 mod flows;
+mod linear;
 mod out_of_line;
+mod seed;
+mod tc;
 mod xdp;
 
 use aya_ebpf::bindings::BPF_F_RDONLY_PROG;
@@ -63,16 +67,16 @@ impl Tables for Maps {
     }
 }
 
-/// Counts one packet of `bytes` bytes, and says whether it passes.
+/// Counts `packets` packets of `bytes` bytes together, and says whether they pass.
 #[inline(always)]
-fn settle(counter: Counter, bytes: u32) -> bool {
+fn settle(counter: Counter, packets: u32, bytes: u32) -> bool {
     let Some(count) = COUNTERS.get_ptr_mut(counter.0) else {
         return false;
     };
     // SAFETY: the slot belongs to this CPU, and programs of one hook do not
     // interrupt each other there.
     unsafe {
-        (*count).packets += 1;
+        (*count).packets += u64::from(packets);
         (*count).bytes += u64::from(bytes);
     }
     counter.passes(&Maps)

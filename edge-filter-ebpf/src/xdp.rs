@@ -1,33 +1,27 @@
-//! The inbound hook.
-
-use core::arch::asm;
+//! The inbound hook: XDP.
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use edge_filter_ebpf::counter::Counter;
-use edge_filter_ebpf::flow::Flows;
-use edge_filter_ebpf::frame::{Frame, Header};
 use edge_filter_ebpf::judge;
-use edge_filter_ebpf::packet::{Chain, Ip};
-use edge_filter_ebpf::tables::Tables;
-use edge_filter_ebpf::walks::Walks;
 
-use crate::copied;
-use crate::{Maps, settle};
+use crate::context::Xdp;
+use crate::linear::Linear;
+use crate::{Maps, copied, settle};
 
 /// Judges one frame that arrives.
 #[xdp(frags)]
 pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
+    let context = Xdp(context.ctx);
     // SAFETY: the context is the one that the kernel called with.
-    let length = unsafe { bpf_xdp_get_buff_len(context.ctx) } as u32;
-    let mut counter = judge_linear(&context, length);
+    let length = unsafe { bpf_xdp_get_buff_len(context.0) } as u32;
+    let mut counter = judge_linear(context, length);
     if counter == Counter::NOT_LINEAR {
-        counter = copied::judge(context.ctx, length);
+        counter = copied::judge(context, length);
     }
-    if settle(counter, length) {
+    if settle(counter, 1, length) {
         XDP_PASS
     } else {
         XDP_DROP
@@ -38,142 +32,6 @@ pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
 /// of the other way through are not there at once: 512 bytes hold a whole chain
 /// of calls.
 #[inline(never)]
-fn judge_linear(context: &XdpContext, length: u32) -> Counter {
-    let mut frame = Linear {
-        context: context.ctx,
-        begin: context.data(),
-        end: context.data_end(),
-        length,
-    };
-    judge(&mut frame, &Maps)
-}
-
-/// A frame's first buffer, read in place.
-struct Linear {
-    context: *mut xdp_md,
-    begin: usize,
-    end: usize,
-    length: u32,
-}
-
-/// The highest offset that the verifier still follows, with room for a header.
-const REACH: u32 = 0x7fff;
-
-impl Frame for Linear {
-    type Header<'a, const N: usize>
-        = Loaded
-    where
-        Self: 'a;
-
-    #[inline(always)]
-    fn length(&self) -> u32 {
-        self.length
-    }
-
-    #[inline(always)]
-    fn header<const N: usize>(&mut self, at: u32) -> Result<Loaded, Counter> {
-        if at > REACH {
-            return Err(self.beyond::<N>(at));
-        }
-        let begin = self.begin + at as usize;
-        if end_of::<N>(begin) > self.end {
-            return Err(self.beyond::<N>(at));
-        }
-        Ok(Loaded(begin))
-    }
-}
-
-/// The address behind `N` bytes from `begin` on, by an addition that LLVM does
-/// not see: it would turn `begin + 1 > end` into `begin >= end`, of which the
-/// verifier learns nothing.
-#[inline(always)]
-fn end_of<const N: usize>(begin: usize) -> usize {
-    let mut end = begin;
-    // SAFETY: one addition.
-    unsafe {
-        asm!(
-            "{end} += {length}",
-            end = inout(reg) end,
-            length = const N,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    end
-}
-
-impl Linear {
-    /// Why the bytes cannot be read here.
-    #[inline(always)]
-    fn beyond<const N: usize>(&self, at: u32) -> Counter {
-        if at + N as u32 > self.length {
-            Counter::MALFORMED
-        } else {
-            Counter::NOT_LINEAR
-        }
-    }
-}
-
-/// The address of a header that lies within the first buffer.
-///
-/// Its fields are read by single loads of their own size: what LLVM makes of
-/// an unaligned read is one load a byte. Ethernet puts them at even offsets,
-/// which is all that any architecture's verifier asks of packet memory.
-#[derive(Clone, Copy)]
-struct Loaded(usize);
-
-macro_rules! load {
-    ($self:ident, $size:literal, $at:expr) => {{
-        let value: u64;
-        // SAFETY: the bytes were checked to be there when the header was asked
-        // for; the verifier checks it once more.
-        unsafe {
-            asm!(
-                concat!("{value} = *(", $size, " *)({begin} + {at})"),
-                value = lateout(reg) value,
-                begin = in(reg) $self.0,
-                at = const $at,
-                options(readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }};
-}
-
-impl Header for Loaded {
-    #[inline(always)]
-    fn u8<const AT: usize>(&self) -> u8 {
-        load!(self, "u8", AT) as u8
-    }
-
-    #[inline(always)]
-    fn u16<const AT: usize>(&self) -> u16 {
-        (load!(self, "u16", AT) as u16).to_be()
-    }
-
-    #[inline(always)]
-    fn u32<const AT: usize>(&self) -> u32 {
-        (load!(self, "u32", AT) as u32).to_be()
-    }
-
-    #[inline(always)]
-    fn u64<const AT: usize>(&self) -> u64 {
-        load!(self, "u64", AT).to_be()
-    }
-}
-
-impl Walks for Linear {
-    #[inline(always)]
-    fn options(&mut self, at: u32, end: u32) -> Result<(), Counter> {
-        copied::options(self.context, at, end)
-    }
-
-    #[inline(always)]
-    fn extension_headers(&mut self, next: u8, at: u32, end: u32) -> Result<Chain, Counter> {
-        copied::extension_headers(self.context, next, at, end)
-    }
-
-    #[inline(always)]
-    fn mirrors_allowed<T: Tables + Flows>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
-        copied::mirrors_allowed(self.context, outer)
-    }
+fn judge_linear(context: Xdp, length: u32) -> Counter {
+    judge(&mut Linear::new(context, length), &Maps)
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use edge_filter::policy::{Direction, Outbound, Policy};
+use edge_filter::policy::{Direction, Policy};
 use edge_filter_tests::generate::{
-    Damage, Dice, Frames, MAIN_ROLE, Mistake, damage, giant, mutants, policy, seeded,
+    Damage, Dice, Frames, MAIN_ROLE, Mistake, damage, giant, mutants, policy, seeded, turn,
 };
 use edge_filter_tests::judge::{Hook, HostJudge, Judge, ModelJudge, Verdict, hex};
 use edge_filter_tests::shrink::smallest;
@@ -102,22 +102,6 @@ impl Subject {
             let _ = writeln!(report, "{rule:?}");
         }
         report
-    }
-}
-
-/// Exchanges the two sides of [`MAIN_ROLE`], so that its outbound hook has the
-/// many rules. It enforces: a hook that only tracks has no drops to compare.
-fn turn(policy: &mut Policy) {
-    for rule in &mut policy.rules {
-        if rule.interface == MAIN_ROLE {
-            rule.direction = match rule.direction {
-                Direction::Inbound => Direction::Outbound,
-                Direction::Outbound => Direction::Inbound,
-            };
-        }
-    }
-    for interface in &mut policy.interfaces {
-        interface.outbound = Outbound::Enforce;
     }
 }
 

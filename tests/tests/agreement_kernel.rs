@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use edge_filter::policy::Direction;
-use edge_filter_tests::generate::{Frames, MAIN_ROLE, policy, seeded};
+use edge_filter_tests::generate::{Frames, MAIN_ROLE, policy, seeded, turn};
 use edge_filter_tests::judge::{Hook, Judge, KernelJudge, ModelJudge, hex};
 use edge_filter_tests::soak;
 use rand::RngExt;
@@ -54,31 +54,54 @@ fn thousands_of_rules() {
 /// first buffer that ends somewhere in it.
 fn compare(seed: u64, rules: usize, count: usize) -> Loaded {
     let dice = &mut seeded(seed);
-    let policy = policy(dice, rules);
+    let mut policy = policy(dice, rules);
+    let outbound = dice.random_ratio(1, 3);
+    if outbound {
+        turn(&mut policy);
+    }
     let hook = Hook {
-        software_lengths: dice.random(),
-        ..Hook::inbound(&policy, MAIN_ROLE)
+        policy: &policy,
+        interface: MAIN_ROLE,
+        direction: if outbound {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        },
+        software_lengths: outbound || dice.random(),
     };
-    let frames = Frames::new(&policy, MAIN_ROLE, Direction::Inbound);
+    let frames = Frames::new(&policy, MAIN_ROLE, hook.direction);
     let (mut model, mut kernel) = (ModelJudge::new(hook), KernelJudge::new(hook));
+    let mut refused = 0;
     for _ in 0..count {
         let frame = frames.draw(dice);
         let expected = model.judge(&frame);
-        for linear in [
-            frame.len(),
-            dice.random_range(SMALLEST_BUFFER..=frame.len()),
-        ] {
+        if !kernel.takes(&frame) {
+            refused += 1;
+            continue;
+        }
+        // A test run's socket buffer is always of one piece.
+        let cut = if outbound {
+            frame.len()
+        } else {
+            dice.random_range(SMALLEST_BUFFER..=frame.len())
+        };
+        for linear in [frame.len(), cut] {
             let verdict = kernel.judge_expecting(&frame, linear, &expected.counter);
             assert!(
                 verdict == expected,
-                "EDGE_FILTER_SEED={seed}: {rules} rules, software lengths {}, first buffer {linear}\n\
+                "EDGE_FILTER_SEED={seed}: {rules} rules, {}, software lengths {}, first buffer {linear}\n\
                  frame  {}\nmodel  {expected}\nkernel {verdict}",
+                hook.direction,
                 hook.software_lengths,
                 hex(&frame),
             );
         }
     }
     kernel.settle();
+    assert!(
+        refused * 10 <= count,
+        "{refused} of {count} frames were not run"
+    );
     Loaded {
         rules,
         instructions: kernel.verified_instructions(),

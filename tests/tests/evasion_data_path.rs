@@ -9,6 +9,7 @@ use edge_filter_tests::judge::{Hook, HostJudge, Judge, KernelJudge};
 /// changes, which the table seldom does.
 fn cached<J: Judge>(
     make: impl Fn(Hook<'_>) -> J,
+    direction: Direction,
     software_lengths: bool,
 ) -> impl FnMut(&Policy, &[u8]) -> (String, Action) {
     let mut current: Option<(String, J)> = None;
@@ -20,7 +21,7 @@ fn cached<J: Judge>(
             let hook = Hook {
                 policy,
                 interface: ROLE,
-                direction: Direction::Inbound,
+                direction,
                 software_lengths,
             };
             current = Some((policy.hash.clone(), make(hook)));
@@ -33,21 +34,29 @@ fn cached<J: Judge>(
 
 #[test]
 fn on_the_host() {
-    let report = cases::run(cached(HostJudge::new, false));
+    let report = cases::run(cached(HostJudge::new, Direction::Inbound, false));
     println!("{} frames judged on the host", report.judged);
     report.assert_clean();
 }
 
 #[test]
 fn runts_on_the_host() {
-    cases::run_cases(&cases::runts(), cached(HostJudge::new, false)).assert_clean();
+    cases::run_cases(
+        &cases::runts(),
+        cached(HostJudge::new, Direction::Inbound, false),
+    )
+    .assert_clean();
 }
 
 #[test]
 fn super_packets_on_the_host() {
     for software in [false, true] {
         let frames = cases::super_packets(software);
-        cases::run_cases(&frames, cached(HostJudge::new, software)).assert_clean();
+        cases::run_cases(
+            &frames,
+            cached(HostJudge::new, Direction::Inbound, software),
+        )
+        .assert_clean();
     }
 }
 
@@ -55,9 +64,21 @@ fn super_packets_on_the_host() {
 /// the judge asserts it.
 #[test]
 fn in_the_kernel() {
-    let report = cases::run(cached(KernelJudge::new, false));
+    let report = cases::run(cached(KernelJudge::new, Direction::Inbound, false));
     println!("{} frames judged in the kernel", report.judged);
     report.assert_clean();
+}
+
+#[test]
+fn outbound_on_the_host() {
+    let judge = cached(HostJudge::new, Direction::Outbound, true);
+    cases::run_cases(&cases::outbound(), judge).assert_clean();
+}
+
+#[test]
+fn outbound_in_the_kernel() {
+    let judge = cached(KernelJudge::new, Direction::Outbound, true);
+    cases::run_cases(&cases::outbound(), judge).assert_clean();
 }
 
 /// Valid frames cut at every byte from 14 on, as they are and with the length

@@ -34,6 +34,13 @@ pub struct Tuple {
 /// A tuple in five words: both addresses, and [`Tuple::transport`].
 pub type Words = [u64; 5];
 
+/// A conversation that userspace knows of: its [`Words`], and the TCP flags of the
+/// opener's packet that would say the same.
+pub type Seed = [u64; 6];
+
+/// The most seeds that are handed over at once.
+pub const SEED_BATCH: u32 = 64;
+
 /// Where conversations are remembered: the flow table in the kernel, or one in
 /// memory.
 pub trait Flows {

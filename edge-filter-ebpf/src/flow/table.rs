@@ -48,10 +48,14 @@ struct Place<'a> {
     life: Life,
 }
 
-/// Records a packet of the opener (`docs/verdicts.md` §14.3). Where other CPUs are
+/// Records a packet of the opener (`docs/verdicts.md` §14.3), if the table has any
+/// place at all. Where other CPUs are
 /// faster again and again, nothing is recorded.
 #[inline(always)]
 pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
+    if table.places() == 0 {
+        return;
+    }
     let home = home(table, words);
     let (Some(first), Some(second)) = (table.bucket(home.first), table.bucket(home.second)) else {
         return;

@@ -205,7 +205,7 @@ fn load(
         None if choice == ModeChoice::Generic => XdpMode::Generic,
         None => XdpMode::Native,
     };
-    let program = object::load(&plan.image, mode == XdpMode::Generic)?;
+    let program = object::load(&plan.image, plan.direction, mode == XdpMode::Generic, None)?;
     let present = match present {
         Some(link) => {
             let old = link.program()?;
@@ -365,7 +365,7 @@ impl Change {
             Err(refusal) => return Err(refusal.error),
         }
         self.mode = XdpMode::Generic;
-        self.program = object::load(&self.plan.image, true)?;
+        self.program = object::load(&self.plan.image, self.plan.direction, true, None)?;
         let HookPlan {
             device, direction, ..
         } = &self.plan;

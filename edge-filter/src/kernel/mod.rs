@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod device;
 mod error;
+pub mod flow_table;
 pub mod link;
 pub mod object;
 pub mod offload;

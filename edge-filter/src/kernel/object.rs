@@ -1,17 +1,24 @@
-//! The BPF object: one image of tables becomes one loaded program.
+//! The BPF object: one image of tables becomes one loaded program, of either
+//! direction.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
-use aya::programs::{Program, ProgramError, Xdp};
+use aya::programs::{
+    Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
+};
 use aya::{Ebpf, EbpfLoader, Pod, include_bytes_aligned};
-use edge_filter_ebpf::config::Constant;
+use edge_filter_ebpf::config::{Config, Constant};
+use edge_filter_ebpf::flow::memory::shape;
+use edge_filter_ebpf::flow::{SEED_BATCH, Seed, Tuple};
 use edge_filter_ebpf::tables::{Chunk, Path as TablePath, Row};
 
 use super::KernelError;
 use super::counters::RawCount;
+use super::flow_table::FlowTable;
 use super::syscall;
 use crate::compile::TableImage;
+use crate::policy::Direction;
 
 /// The compiled object (`docs/building.md`).
 static OBJECT: &[u8] =
@@ -19,6 +26,13 @@ static OBJECT: &[u8] =
 
 /// The program of the inbound hook.
 const INBOUND: &str = "edge_filter_in";
+/// The program of the outbound hook.
+const OUTBOUND: &str = "edge_filter_out";
+/// The program that fills the flow table.
+const SEED: &str = "edge_filter_seed";
+
+/// `XDP_PASS`, include/uapi/linux/bpf.h.
+const XDP_PASS: u32 = 2;
 
 /// The kernel has at least one entry in every array.
 const SMALLEST: usize = 1;
@@ -27,6 +41,7 @@ const SMALLEST: usize = 1;
 #[derive(Debug)]
 pub struct LoadedProgram {
     ebpf: Ebpf,
+    direction: Direction,
 }
 
 /// What the verifier made of a program.
@@ -38,30 +53,107 @@ pub struct ProgramFacts {
     pub verified_instructions: u32,
 }
 
-/// Loads the inbound program over `image`. `software_lengths` is true where
-/// super-packets can appear, as in generic mode.
+/// Loads the program of `direction` over `image`, which remembers conversations in
+/// `flows`; without it, none. `software_lengths` is true where super-packets can
+/// appear, as in generic mode; where packets leave, they always can.
 ///
 /// # Errors
 /// The kernel refuses the object, the memory, or the program.
-pub fn load(image: &TableImage, software_lengths: bool) -> Result<LoadedProgram, KernelError> {
-    let loading = || KernelError::new("load the BPF program");
+pub fn load(
+    image: &TableImage,
+    direction: Direction,
+    software_lengths: bool,
+    flows: Option<&FlowTable>,
+) -> Result<LoadedProgram, KernelError> {
     let mut config = image.config;
+    let software_lengths = software_lengths || direction == Direction::Outbound;
     config.set(Constant::SoftwareLengths, software_lengths.into());
-    let mut ebpf = EbpfLoader::new()
-        .override_global("CONFIG", &config.0, true)
-        .map_max_entries("ROWS", entries(image.rows.len()))
-        .map_max_entries("PATHS", entries(image.paths.len()))
-        .map_max_entries("CHUNKS", entries(image.chunks.len()))
-        .map_max_entries("COUNTERS", entries(image.counters.len()))
-        .load(OBJECT)
-        .map_err(|error| loading().because(error).try_this(PRIVILEGES))?;
+    let mut ebpf = open(config, flows, |loader| {
+        loader
+            .map_max_entries("ROWS", entries(image.rows.len()))
+            .map_max_entries("PATHS", entries(image.paths.len()))
+            .map_max_entries("CHUNKS", entries(image.chunks.len()))
+            .map_max_entries("COUNTERS", entries(image.counters.len()));
+    })?;
     // The program is loaded last, so that no packet ever meets empty tables.
     fill::<Row>(&mut ebpf, "ROWS", &image.rows)?;
     let paths: Vec<PathValue> = image.paths.iter().copied().map(PathValue).collect();
     fill::<PathValue>(&mut ebpf, "PATHS", &paths)?;
     fill::<Chunk>(&mut ebpf, "CHUNKS", &image.chunks)?;
-    program(&mut ebpf).load().map_err(refused)?;
-    Ok(LoadedProgram { ebpf })
+    match direction {
+        Direction::Inbound => xdp(&mut ebpf, INBOUND).load(),
+        Direction::Outbound => classifier(&mut ebpf).load(),
+    }
+    .map_err(refused)?;
+    Ok(LoadedProgram { ebpf, direction })
+}
+
+/// Enters conversations into `flows` as their openers' packets would: each with the
+/// TCP flags that say how far it has come. Those that are known already only become
+/// younger.
+///
+/// # Errors
+/// The kernel refuses the program or a run of it.
+pub fn seed(flows: &FlowTable, conversations: &[(Tuple, u8)]) -> Result<(), KernelError> {
+    if conversations.is_empty() {
+        return Ok(());
+    }
+    let mut ebpf = open(Config::EMPTY, Some(flows), |_| {})?;
+    let program = xdp(&mut ebpf, SEED);
+    program.load().map_err(refused)?;
+    for batch in conversations.chunks(SEED_BATCH as usize) {
+        let seeds: Vec<u8> = batch.iter().flat_map(seed_bytes).collect();
+        let options = TestRunOptions {
+            data_in: Some(&seeds),
+            ..TestRunOptions::new()
+        };
+        let entering = || KernelError::new("enter conversations into the flow table");
+        let result = program
+            .test_run(options)
+            .map_err(|error| entering().because(error))?;
+        if result.return_value != XDP_PASS {
+            return Err(entering().because("the program read none of them"));
+        }
+    }
+    Ok(())
+}
+
+fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {
+    let [a, b, c, d, e] = tuple.words();
+    let seed: Seed = [a, b, c, d, e, u64::from(*tcp_flags)];
+    let mut bytes = [0; size_of::<Seed>()];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(seed) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+/// The object with its constants and with maps of the right sizes.
+fn open(
+    mut config: Config,
+    flows: Option<&FlowTable>,
+    sizes: impl FnOnce(&mut EbpfLoader<'_>),
+) -> Result<Ebpf, KernelError> {
+    if let Some(flows) = flows {
+        let (_, places) = shape(flows.entries()?);
+        config.set(Constant::FlowBuckets, flows.buckets());
+        config.set(Constant::FlowPlaces, places);
+        let (high, low) = (flows.seed() >> 32, flows.seed() & 0xffff_ffff);
+        for (constant, half) in [(Constant::FlowSeedHigh, high), (Constant::FlowSeedLow, low)] {
+            config.set(constant, u32::try_from(half).expect("half of 64 bits"));
+        }
+    }
+    let mut loader = EbpfLoader::new();
+    loader.override_global("CONFIG", &config.0, true);
+    sizes(&mut loader);
+    if let Some(flows) = flows {
+        loader.map_pin_path("FLOWS", flows.path());
+    }
+    loader.load(OBJECT).map_err(|error| {
+        KernelError::new("load the BPF program")
+            .because(error)
+            .try_this(PRIVILEGES)
+    })
 }
 
 const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
@@ -104,9 +196,15 @@ fn refused(error: ProgramError) -> KernelError {
 }
 
 impl LoadedProgram {
-    /// The program, for attaching it and for test runs.
-    pub fn xdp(&mut self) -> &mut Xdp {
-        program(&mut self.ebpf)
+    /// Runs the program on a frame, as `BPF_PROG_TEST_RUN` does.
+    ///
+    /// # Errors
+    /// The kernel refuses the run.
+    pub fn test_run(&mut self, options: TestRunOptions<'_>) -> Result<TestRunResult, ProgramError> {
+        match self.direction {
+            Direction::Inbound => xdp(&mut self.ebpf, INBOUND).test_run(options),
+            Direction::Outbound => classifier(&mut self.ebpf).test_run(options),
+        }
     }
 
     /// The program's descriptor.
@@ -115,10 +213,16 @@ impl LoadedProgram {
     /// Never: the program is loaded.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        let Some(Program::Xdp(program)) = self.ebpf.program(INBOUND) else {
-            unreachable!("the object holds {INBOUND}");
+        let name = match self.direction {
+            Direction::Inbound => INBOUND,
+            Direction::Outbound => OUTBOUND,
         };
-        program.fd().expect("it was loaded").as_fd()
+        let fd = match self.ebpf.program(name) {
+            Some(Program::Xdp(program)) => program.fd(),
+            Some(Program::SchedClassifier(program)) => program.fd(),
+            _ => unreachable!("the object holds {name}"),
+        };
+        fd.expect("it was loaded").as_fd()
     }
 
     /// What the verifier made of it.
@@ -126,10 +230,11 @@ impl LoadedProgram {
     /// # Errors
     /// The kernel refuses to tell.
     pub fn facts(&mut self) -> Result<ProgramFacts, KernelError> {
-        let info = self
-            .xdp()
-            .info()
-            .map_err(|error| KernelError::new("ask the kernel about a program").because(error))?;
+        let info = match self.direction {
+            Direction::Inbound => xdp(&mut self.ebpf, INBOUND).info(),
+            Direction::Outbound => classifier(&mut self.ebpf).info(),
+        }
+        .map_err(|error| KernelError::new("ask the kernel about a program").because(error))?;
         Ok(ProgramFacts {
             id: info.id(),
             verified_instructions: info.verified_instruction_count().unwrap_or(0),
@@ -167,10 +272,16 @@ impl LoadedProgram {
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> &mut Xdp {
-    ebpf.program_mut(INBOUND)
+fn xdp<'e>(ebpf: &'e mut Ebpf, name: &str) -> &'e mut Xdp {
+    ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .expect("the object holds an XDP program of that name")
+}
+
+fn classifier(ebpf: &mut Ebpf) -> &mut SchedClassifier {
+    ebpf.program_mut(OUTBOUND)
+        .and_then(|program| program.try_into().ok())
+        .expect("the object holds a classifier of that name")
 }
 
 fn fill<V: Pod>(ebpf: &mut Ebpf, name: &str, values: &[V]) -> Result<(), KernelError> {

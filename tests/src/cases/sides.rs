@@ -156,16 +156,18 @@ pub fn outbound() -> Vec<Case> {
             allowed.drops("outbound/dhcp-server", Default, OUTBOUND, |packet| {
                 packet.segment(udp().ports(server, client))
             }),
-            // The mirror is asked of this hook's rules, not of the other's.
-            base.counts(
+            // A rule of this hook allows what the error mirrors, but nobody has opened
+            // that conversation.
+            base.drops(
                 "outbound/error-about-an-answer",
-                "icmp-error",
+                Default,
                 OUTBOUND,
                 |packet| packet.segment(error(family, kind, &came(tcp().ports(443, 40_000)))),
             ),
-            base.drops(
+            // The question was one that outsiders may ask.
+            base.counts(
                 "outbound/error-about-a-question",
-                Default,
+                "icmp-error",
                 OUTBOUND,
                 |packet| packet.segment(error(family, kind, &came(tcp()))),
             ),

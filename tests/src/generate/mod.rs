@@ -24,7 +24,7 @@ pub use frame::{Frames, frame};
 pub use giant::giant;
 pub use image::{Damage, damage};
 pub use mutant::{Mistake, Mutant, mutants};
-pub use policy::{MAIN_ROLE, policy};
+pub use policy::{MAIN_ROLE, policy, turn};
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

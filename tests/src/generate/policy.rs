@@ -86,6 +86,24 @@ pub fn policy(dice: &mut Dice, rules: usize) -> Policy {
     policy
 }
 
+/// Exchanges the two sides of [`MAIN_ROLE`], so that its outbound hook has the
+/// many rules, and is attached.
+pub fn turn(policy: &mut Policy) {
+    for rule in &mut policy.rules {
+        if rule.interface == MAIN_ROLE {
+            rule.direction = match rule.direction {
+                Direction::Inbound => Direction::Outbound,
+                Direction::Outbound => Direction::Inbound,
+            };
+        }
+    }
+    for interface in &mut policy.interfaces {
+        if interface.outbound == Outbound::Ignore {
+            interface.outbound = Outbound::Enforce;
+        }
+    }
+}
+
 /// Wide rules stand last, as people write them; else nothing behind them would
 /// ever be met. For the same reason a hook has a few dozen of them, however
 /// many rules it has.

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aya::programs::{TestRun, TestRunOptions};
+use aya::programs::TestRunOptions;
 use edge_filter::compile::{CounterSlot, compile};
 use edge_filter::kernel::counters::{Count, RawCount, read};
+use edge_filter::kernel::flow_table::FlowTable;
 use edge_filter::kernel::object::{LoadedProgram, load};
-use edge_filter::policy::Action;
+use edge_filter::policy::{Action, Direction};
 
 use super::{Hook, Judge, Verdict, hex};
 
@@ -19,12 +20,16 @@ pub struct KernelJudge {
     by_name: HashMap<String, usize>,
     /// What the counters must be.
     counts: Vec<Count>,
+    direction: Direction,
     loaded_in: Duration,
 }
 
 // enum xdp_action, include/uapi/linux/bpf.h.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
+// enum tcx_action_base, as BPF_PROG_TEST_RUN hands it out.
+const TCX_NEXT: u32 = u32::MAX;
+const TCX_DROP: u32 = 2;
 
 /// Fails with the command that helps unless this is root.
 ///
@@ -44,6 +49,15 @@ impl KernelJudge {
     /// This is not root, the policy has no such role, or the kernel refuses.
     #[must_use]
     pub fn new(hook: Hook<'_>) -> Self {
+        Self::with_flows(hook, None)
+    }
+
+    /// The same with a flow table, which other judges may share.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with_flows(hook: Hook<'_>, flows: Option<&FlowTable>) -> Self {
         require_root();
         let interface = hook
             .policy
@@ -51,7 +65,8 @@ impl KernelJudge {
             .expect("the policy has the role");
         let image = compile(hook.policy, interface, hook.direction).expect("it compiles");
         let begin = Instant::now();
-        let program = load(&image, hook.software_lengths).unwrap_or_else(|error| panic!("{error}"));
+        let program = load(&image, hook.direction, hook.software_lengths, flows)
+            .unwrap_or_else(|error| panic!("{error}"));
         let loaded_in = begin.elapsed();
         let counts = vec![Count::default(); image.counters.len()];
         let names = image.counters.iter().map(|slot| slot.id.to_string());
@@ -62,8 +77,23 @@ impl KernelJudge {
             slots: image.counters,
             by_name,
             counts,
+            direction: hook.direction,
             loaded_in,
         }
+    }
+
+    /// Whether the kernel runs the program on `frame` at all: as a socket buffer, none
+    /// without anything behind the Ethernet header, and no IP packet shorter than
+    /// its header (net/bpf/test_run.c). None such leaves a host.
+    #[must_use]
+    pub fn takes(&self, frame: &[u8]) -> bool {
+        let least = match (self.direction, frame.get(12..14)) {
+            (Direction::Inbound, _) => 14,
+            (_, Some([0x08, 0x00])) => 14 + 20,
+            (_, Some([0x86, 0xdd])) => 14 + 40,
+            _ => 15,
+        };
+        frame.len() >= least
     }
 
     /// How long the kernel took to make the maps, to fill them, and to verify
@@ -170,26 +200,35 @@ impl KernelJudge {
     }
 
     fn run(&mut self, frame: &[u8], linear: usize) -> Action {
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex,
-        // rx_queue_index, egress_ifindex.
-        let mut context = [0; 24];
-        let end = u32::try_from(linear).expect("a short frame");
-        context[4..8].copy_from_slice(&end.to_ne_bytes());
-        let mut options = TestRunOptions {
+        let context = match self.direction {
+            Direction::Inbound => (linear < frame.len()).then(|| xdp_context(linear)),
+            Direction::Outbound => {
+                assert_eq!(linear, frame.len(), "a socket buffer of one piece");
+                None
+            }
+        };
+        let options = TestRunOptions {
             data_in: Some(frame),
+            ctx_in: context.as_ref().map(<[u8; 24]>::as_slice),
             ..TestRunOptions::default()
         };
-        if linear < frame.len() {
-            options.ctx_in = Some(&context);
-        }
-        let result = self.program.xdp().test_run(options);
+        let result = self.program.test_run(options);
         let result = result.unwrap_or_else(|error| panic!("test run: {error}: {}", hex(frame)));
-        match result.return_value {
-            XDP_PASS => Action::Allow,
-            XDP_DROP => Action::Drop,
-            other => panic!("XDP action {other}: {}", hex(frame)),
+        match (self.direction, result.return_value) {
+            (Direction::Inbound, XDP_PASS) | (Direction::Outbound, TCX_NEXT) => Action::Allow,
+            (Direction::Inbound, XDP_DROP) | (Direction::Outbound, TCX_DROP) => Action::Drop,
+            (_, other) => panic!("the program returned {other}: {}", hex(frame)),
         }
     }
+}
+
+/// `struct xdp_md` of a frame of which so many bytes lie in the first buffer: data,
+/// `data_end`, `data_meta`, `ingress_ifindex`, `rx_queue_index`, `egress_ifindex`.
+fn xdp_context(linear: usize) -> [u8; 24] {
+    let mut context = [0; 24];
+    let end = u32::try_from(linear).expect("a short frame");
+    context[4..8].copy_from_slice(&end.to_ne_bytes());
+    context
 }
 
 /// What one frame adds to its counter.

@@ -1,0 +1,51 @@
+//! The outbound hook: TCX, or clsact where the kernel has no TCX.
+
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::judge;
+
+use crate::context::Tc;
+use crate::linear::Linear;
+use crate::{Maps, copied, settle};
+
+/// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
+const NEXT: i32 = -1;
+/// `TCX_DROP`, and `TC_ACT_SHOT` for clsact.
+const DROP: i32 = 2;
+
+/// Judges one frame that leaves, which may be many on the wire.
+#[classifier]
+pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
+    let context = Tc(context.skb.skb);
+    // SAFETY: the context is the one that the kernel called with.
+    let (length, segments, wire_length) = unsafe {
+        (
+            (*context.0).len,
+            (*context.0).gso_segs,
+            (*context.0).wire_len,
+        )
+    };
+    let mut counter = judge_linear(context, length);
+    if counter == Counter::NOT_LINEAR {
+        counter = copied::judge(context, length);
+    }
+    let packets = if segments == 0 { 1 } else { segments };
+    // Nothing that leaves is without a length; a test run may be.
+    let bytes = if wire_length == 0 {
+        length
+    } else {
+        wire_length
+    };
+    if settle(counter, packets, bytes) {
+        NEXT
+    } else {
+        DROP
+    }
+}
+
+/// Judges a frame by its first buffer, with a stack of its own as at the inbound hook.
+#[inline(never)]
+fn judge_linear(context: Tc, length: u32) -> Counter {
+    judge(&mut Linear::new(context, length), &Maps)
+}
