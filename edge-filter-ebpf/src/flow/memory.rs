@@ -58,7 +58,7 @@ impl FlowTable {
         self.buckets()
             .flat_map(|bucket| &bucket.slots)
             .filter(|slot| slot.life().is_live(slot.protocol(), self.now()))
-            .map(|slot| Tuple::from_words(slot.words.each_ref().map(|word| word.load())))
+            .map(|slot| Tuple::from_words(slot.words.each_ref().map(Word::load)))
             .collect()
     }
 

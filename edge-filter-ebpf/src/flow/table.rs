@@ -154,8 +154,8 @@ fn home<B: Buckets>(table: &B, words: &Words) -> Home {
     hash ^= hash >> 29;
     let count = u64::from(table.count());
     Home {
-        first: ((hash >> 32) * count >> 32) as u32,
-        second: ((hash & 0xffff_ffff) * count >> 32) as u32,
+        first: (((hash >> 32) * count) >> 32) as u32,
+        second: (((hash & 0xffff_ffff) * count) >> 32) as u32,
         tag: hash | 1,
     }
 }
