@@ -7,24 +7,26 @@ use super::failure::Failure;
 use super::output::{complain, print};
 use super::policy_file;
 use crate::generation::Instance;
-use crate::generation::apply::{Applied, apply};
-use crate::generation::plan::{Overrides, not_enforced, plan};
+use crate::generation::apply::{Applied, Sites, Source, apply};
+use crate::generation::plan::{Overrides, plan};
 use crate::kernel::KernelError;
-use crate::policy::Policy;
+use crate::policy::{Checked, Policy};
 
 pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> {
     let overrides = overrides(&args.interface)?;
-    let policy = policy_file::read_aloud(&args.policy)?.policy;
+    let (Checked { policy, .. }, text) = policy_file::read_aloud(&args.policy)?;
     let plans = plan(&policy, &overrides)?;
-    let applied = apply(instance, &policy, plans, args.mode.into())?;
+    let source = Source {
+        policy: &policy,
+        text: &text,
+    };
+    let sites = Sites {
+        mode: args.mode.into(),
+        egress: args.egress.into(),
+    };
+    let applied = apply(instance, source, plans, sites)?;
     for warning in &applied.warnings {
         complain(&format!("warning: {warning}"));
-    }
-    for (role, rules) in not_enforced(&policy) {
-        complain(&format!(
-            "note: {role}: this version does not enforce outbound rules yet; {rules} of them \
-             were checked, and everything outbound passes"
-        ));
     }
     print(&report(&policy, &applied))
 }
@@ -46,7 +48,7 @@ fn report(policy: &Policy, applied: &Applied) -> String {
     if applied.hooks.is_empty() {
         let _ = writeln!(
             text,
-            "policy '{}' has no inbound rules: no device is filtered",
+            "policy '{}' has no enabled rules: no device is filtered",
             policy.name
         );
     } else {
@@ -59,22 +61,23 @@ fn report(policy: &Policy, applied: &Applied) -> String {
     for hook in &applied.hooks {
         let _ = writeln!(
             text,
-            "  {} {}: {} mode on {}",
+            "  {} {}: {} on {}",
             hook.interface,
             hook.direction,
-            hook.mode.as_str(),
+            hook.site.in_words(),
             hook.device
         );
         if let Some(reason) = &hook.fallback {
             let _ = writeln!(
                 text,
-                "    generic, because native mode failed: {}",
+                "    {}, because the first choice failed: {}",
+                hook.site.in_words(),
                 reason.replace("\n  help:", "\n      help:")
             );
         }
     }
-    for device in &applied.released {
-        let _ = writeln!(text, "  {device} is not filtered any more");
+    for (device, direction) in &applied.released {
+        let _ = writeln!(text, "  {device} {direction} is not filtered any more");
     }
     text
 }

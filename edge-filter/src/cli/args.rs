@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generation::Instance;
-use crate::generation::apply::ModeChoice;
+use crate::generation::apply::{EgressChoice, ModeChoice};
 use crate::policy::Direction;
 
 /// A packet filter for Linux edge hosts: a YAML policy, enforced by XDP, every
@@ -65,6 +65,8 @@ pub(super) enum Command {
     Status(JsonArgs),
     /// Show what was counted
     Counters(CountersArgs),
+    /// Show the conversations that the trusted side has opened
+    Flows(JsonArgs),
     /// Take the filter off every device, and forget what was counted
     Detach,
 }
@@ -118,9 +120,12 @@ pub(super) struct ApplyArgs {
     /// The devices that play a role, in the place of those that the policy names
     #[arg(long, value_name = "ROLE=DEVICE[,DEVICE]", value_parser = parse_interface)]
     pub(super) interface: Vec<(String, Vec<String>)>,
-    /// Where the programs run
+    /// Where the programs run on what arrives
     #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
     pub(super) mode: ModeArg,
+    /// What runs them on what leaves
+    #[arg(long, value_enum, default_value_t = EgressArg::Auto)]
+    pub(super) egress: EgressArg,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +172,16 @@ pub(super) enum ModeArg {
     Generic,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum EgressArg {
+    /// TCX; the clsact qdisc where the kernel has no TCX
+    Auto,
+    /// TCX (Linux 6.6), or not at all
+    Tcx,
+    /// The clsact qdisc
+    Clsact,
+}
+
 impl From<DirectionArg> for Direction {
     fn from(direction: DirectionArg) -> Self {
         match direction {
@@ -182,6 +197,16 @@ impl From<ModeArg> for ModeChoice {
             ModeArg::Auto => Self::Auto,
             ModeArg::Native => Self::Native,
             ModeArg::Generic => Self::Generic,
+        }
+    }
+}
+
+impl From<EgressArg> for EgressChoice {
+    fn from(egress: EgressArg) -> Self {
+        match egress {
+            EgressArg::Auto => Self::Auto,
+            EgressArg::Tcx => Self::Tcx,
+            EgressArg::Clsact => Self::Clsact,
         }
     }
 }

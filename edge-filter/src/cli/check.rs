@@ -14,7 +14,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.json.json {
         return run_json(args);
     }
-    let Checked { policy, warnings } = policy_file::read_aloud(&args.policy)?;
+    let (Checked { policy, warnings }, _) = policy_file::read_aloud(&args.policy)?;
     compile_all(&policy)?;
     let warnings = match warnings.len() {
         0 => String::new(),

@@ -10,6 +10,7 @@ mod counters;
 mod detach;
 mod explain;
 mod failure;
+mod flows;
 mod output;
 mod policy_file;
 mod status;
@@ -42,6 +43,7 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Apply(args) => apply::run(&cli.instance(), args),
         Command::Status(args) => status::run(&cli.instance(), args),
         Command::Counters(args) => counters::run(&cli.instance(), args),
+        Command::Flows(args) => flows::run(&cli.instance(), args),
         Command::Detach => detach::run(&cli.instance()),
     }
 }

@@ -15,12 +15,30 @@ const LONGEST: u64 = 16 << 20;
 
 /// Reads and checks the policy in `path`, as of today.
 pub(super) fn read(path: &Path) -> Result<Checked, Failure> {
-    let text = text(path).map_err(|cause| Failure::Unreadable {
+    check(path, &read_text(path)?)
+}
+
+/// The same with the text; warnings go to standard error.
+pub(super) fn read_aloud(path: &Path) -> Result<(Checked, String), Failure> {
+    let text = read_text(path)?;
+    let checked = check(path, &text)?;
+    checked
+        .warnings
+        .iter()
+        .for_each(|warning| complain(&warning.to_string()));
+    Ok((checked, text))
+}
+
+fn check(path: &Path, text: &str) -> Result<Checked, Failure> {
+    let today = Zoned::now().date();
+    Ok(policy::read(&path.display().to_string(), text, today)?)
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    text(path).map_err(|cause| Failure::Unreadable {
         path: path.to_owned(),
         cause,
-    })?;
-    let today = Zoned::now().date();
-    Ok(policy::read(&path.display().to_string(), &text, today)?)
+    })
 }
 
 /// The text of a file, or of anything else that ends in time.
@@ -34,14 +52,4 @@ fn text(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(text)
-}
-
-/// The same; warnings go to standard error.
-pub(super) fn read_aloud(path: &Path) -> Result<Checked, Failure> {
-    let checked = read(path)?;
-    checked
-        .warnings
-        .iter()
-        .for_each(|warning| complain(&warning.to_string()));
-    Ok(checked)
 }

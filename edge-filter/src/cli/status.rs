@@ -6,8 +6,7 @@ use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::status::{Status, Trouble, status};
-use crate::kernel::device::XdpMode;
+use crate::generation::status::{FlowStatus, Status, Trouble, runs_ahead, status};
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
     let status = status(instance)?;
@@ -49,15 +48,38 @@ fn in_words(status: &Status) -> String {
             &*hook.device,
             hook.direction.as_str(),
             hook.hook,
-            hook.mode.map_or("unknown", XdpMode::as_str),
+            match (hook.mode, hook.trouble) {
+                (Some(mode), _) => mode.as_str(),
+                (None, None) => "",
+                (None, Some(_)) => "unknown",
+            },
             &*hook.program_id.to_string(),
         ]);
     }
     text += &render(&table);
     for hook in &status.hooks {
         if let Some(trouble) = hook.trouble {
-            let _ = writeln!(text, "\n{}: {}", hook.device, in_full(trouble));
+            let _ = writeln!(
+                text,
+                "\n{} {}: {}",
+                hook.device,
+                hook.direction,
+                in_full(trouble)
+            );
         }
+        for &program in &hook.ahead {
+            let _ = writeln!(text, "\n{}", runs_ahead(&hook.device, program));
+        }
+    }
+    let FlowStatus {
+        entries_max,
+        entries_used,
+    } = status.flows;
+    if entries_max > 0 {
+        let _ = writeln!(
+            text,
+            "\nflows: {entries_used} of {entries_max} entries used"
+        );
     }
     text
 }

@@ -123,30 +123,8 @@ pub fn compile(
     direction: Direction,
 ) -> Result<TableImage, CompileError> {
     let rules: Vec<&Rule> = policy.rules_of(&interface.name, direction).collect();
-    if rules.len() > MAX_RULES {
-        return Err(CompileError::TooManyRules {
-            interface: interface.name.clone(),
-            direction,
-            rules: rules.len(),
-        });
-    }
-
-    let lists = Lists::of(policy, interface, direction, &rules);
+    let lists = lists_of(policy, interface, direction, &rules)?;
     let patterns = &lists.patterns;
-    if patterns.words() > MAX_WORDS as usize {
-        return Err(CompileError::TooManyReplies {
-            interface: interface.name.clone(),
-            direction,
-            rules: rules.len(),
-            words: patterns.words(),
-        });
-    }
-    if lists.longest > MAX_LISTS {
-        return Err(CompileError::TooManyLists {
-            lists: lists.longest,
-        });
-    }
-
     let mut classes = Classes::new(patterns.every());
     let mut trie = Trie::default();
     let mut config = Config::EMPTY;
@@ -227,15 +205,16 @@ pub fn compile(
     });
     config.set(Constant::Ethertypes, place(ethertypes, 65_536));
 
-    config.set(Constant::Audit, (policy.mode == Mode::Audit).into());
-    config.set(
-        Constant::DefaultAllow,
-        (policy.default_action == Action::Allow).into(),
-    );
-    config.set(
-        Constant::Outbound,
-        (direction == Direction::Outbound).into(),
-    );
+    for (constant, holds) in [
+        (Constant::Audit, policy.mode == Mode::Audit),
+        (
+            Constant::DefaultAllow,
+            policy.default_action == Action::Allow,
+        ),
+        (Constant::Outbound, direction == Direction::Outbound),
+    ] {
+        config.set(constant, holds.into());
+    }
     config.set(Constant::Essentials, essentials(policy));
     lists.set(&mut config);
 
@@ -246,6 +225,38 @@ pub fn compile(
         chunks,
         counters,
     })
+}
+
+/// The lists of a hook, if they fit.
+fn lists_of<'p>(
+    policy: &'p Policy,
+    interface: &Interface,
+    direction: Direction,
+    rules: &[&'p Rule],
+) -> Result<Lists<'p>, CompileError> {
+    if rules.len() > MAX_RULES {
+        return Err(CompileError::TooManyRules {
+            interface: interface.name.clone(),
+            direction,
+            rules: rules.len(),
+        });
+    }
+    let lists = Lists::of(policy, interface, direction, rules);
+    let words = lists.patterns.words();
+    if words > MAX_WORDS as usize {
+        return Err(CompileError::TooManyReplies {
+            interface: interface.name.clone(),
+            direction,
+            rules: rules.len(),
+            words,
+        });
+    }
+    if lists.longest > MAX_LISTS {
+        return Err(CompileError::TooManyLists {
+            lists: lists.longest,
+        });
+    }
+    Ok(lists)
 }
 
 impl TableImage {

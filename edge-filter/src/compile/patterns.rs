@@ -102,9 +102,8 @@ pub(super) fn mirrored(rule: &Rule) -> Vec<Rule> {
     let mut turned: Vec<Rule> = Vec::new();
     for transport in &rule.transports {
         // A protocol without ports never has the port that the rule asks for.
-        if !has_ports(transport.protocol)
-            && !(rule.from.ports.is_empty() && transport.ports.is_empty())
-        {
+        let asks_for_ports = !rule.from.ports.is_empty() || !transport.ports.is_empty();
+        if asks_for_ports && !has_ports(transport.protocol) {
             continue;
         }
         match turned

@@ -2,7 +2,8 @@
 
 use super::Instance;
 use crate::kernel::KernelError;
-use crate::kernel::link::{self, Link};
+use crate::kernel::attachment::Attachment;
+use crate::kernel::unpin;
 
 /// Takes every program of `instance` off its device, and removes its pins and
 /// its state. Returns the devices that were filtered.
@@ -21,11 +22,10 @@ pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
     let lock = instance.pins.lock()?;
     let mut released = Vec::new();
     let mut refused = None;
-    for (generation, device, direction) in instance.pins.links()? {
-        let pin = instance.pins.link(generation, &device, direction);
-        match Link::from_pin(pin).and_then(|mut link| {
-            let name = link.filtered_device(device)?;
-            link.detach()?;
+    for pin in instance.pins.attachments()? {
+        match Attachment::open(&instance.pins, &pin).and_then(|mut attachment| {
+            let name = attachment.whereabouts()?.device_name(pin.device);
+            attachment.detach()?;
             Ok(name)
         }) {
             Ok(name) => released.extend(name),
@@ -36,10 +36,16 @@ pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
         return Err(error);
     }
     for (generation, device, direction) in instance.pins.pinned_counters()? {
-        link::unpin(&instance.pins.counters(generation, &device, direction))?;
+        unpin(&instance.pins.counters(generation, &device, direction))?;
+    }
+    for (_, path) in instance.pins.flow_tables()? {
+        unpin(&path)?;
     }
     instance.state.clear()?;
     instance.pins.remove()?;
     drop(lock);
+    // Both sides of a device are one device.
+    released.sort();
+    released.dedup();
     Ok(released)
 }

@@ -7,7 +7,10 @@
 //! [`record`] keeps on disk what the kernel does not know: the names.
 
 pub mod apply;
+mod change;
+pub mod conversations;
 pub mod detach;
+mod flows;
 pub mod plan;
 mod reading;
 pub mod record;

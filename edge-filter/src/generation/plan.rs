@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::compile::{TableImage, compile};
 use crate::kernel::KernelError;
 use crate::kernel::device::{self, Device};
-use crate::policy::{Direction, Outbound, Policy};
+use crate::policy::{Direction, Policy};
 
 /// One device of one hook, and the tables that it gets.
 #[derive(Debug)]
@@ -23,8 +23,7 @@ pub struct HookPlan {
 /// The devices of each role, where the command line names them.
 pub type Overrides = HashMap<String, Vec<String>>;
 
-/// What `policy` enforces on this machine. A hook without enabled rules is left
-/// out; so are outbound hooks, which this version does not enforce.
+/// What `policy` enforces on this machine: the hooks of `docs/verdicts.md` §15.
 ///
 /// # Errors
 /// An override names no role; a role has no device, or one that is missing or
@@ -34,7 +33,15 @@ pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, Ker
     let mut plans: Vec<HookPlan> = Vec::new();
     for interface in &policy.interfaces {
         let role = &interface.name;
-        if policy.rules_of(role, Direction::Inbound).next().is_none() {
+        let mut images = Vec::new();
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            if policy.is_attached(role, direction) {
+                let image = compile(policy, interface, direction)
+                    .map_err(|error| KernelError::new("compile the policy").because(error))?;
+                images.push((direction, image));
+            }
+        }
+        if images.is_empty() {
             continue;
         }
         let devices = overrides.get(role).unwrap_or(&interface.devices);
@@ -43,8 +50,6 @@ pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, Ker
                 .because("it has no device")
                 .try_this(format!("name one with --interface {role}=DEVICE")));
         }
-        let image = compile(policy, interface, Direction::Inbound)
-            .map_err(|error| KernelError::new("compile the policy").because(error))?;
         for name in devices {
             let device = device::find(name)?;
             if let Some(other) = plans.iter().find(|plan| plan.device.index == device.index) {
@@ -54,34 +59,15 @@ pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, Ker
                         .try_this("give each role devices of its own"),
                 );
             }
-            plans.push(HookPlan {
+            plans.extend(images.iter().map(|(direction, image)| HookPlan {
                 interface: role.clone(),
-                direction: Direction::Inbound,
-                device,
+                direction: *direction,
+                device: device.clone(),
                 image: image.clone(),
-            });
+            }));
         }
     }
     Ok(plans)
-}
-
-/// The roles whose outbound rules this version does not enforce, with the number
-/// of their rules.
-#[must_use]
-pub fn not_enforced(policy: &Policy) -> Vec<(&str, usize)> {
-    let outbound = policy
-        .interfaces
-        .iter()
-        .filter(|role| role.outbound != Outbound::Ignore);
-    outbound
-        .map(|role| {
-            (
-                &*role.name,
-                policy.rules_of(&role.name, Direction::Outbound).count(),
-            )
-        })
-        .filter(|(_, rules)| *rules > 0)
-        .collect()
 }
 
 fn check_overrides(policy: &Policy, overrides: &Overrides) -> Result<(), KernelError> {

@@ -21,7 +21,7 @@ pub(super) fn steadily<T>(
         Ok((
             instance.state.tally()?.folded,
             instance.state.generations()?,
-            instance.pins.links()?,
+            instance.pins.attachments()?,
             instance.pins.pinned_counters()?,
         ))
     };

@@ -39,15 +39,21 @@ pub struct Record {
     pub applied_at: Timestamp,
     /// Its hooks, in the order of the policy.
     pub hooks: Vec<HookRecord>,
+    /// The generation that made its flow table; none if it remembers nothing.
+    #[serde(default)]
+    pub flows: Option<u64>,
 }
 
-/// A policy, as far as reports need it.
+/// A policy, as reports need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRecord {
     /// Its name.
     pub name: String,
     /// SHA-256 of its text.
     pub hash: String,
+    /// Its text.
+    #[serde(default)]
+    pub text: String,
 }
 
 /// A hook of a generation.
@@ -108,13 +114,19 @@ pub struct TallyEntry {
 impl Record {
     /// A record of now.
     #[must_use]
-    pub fn new(generation: u64, policy: PolicyRecord, hooks: Vec<HookRecord>) -> Self {
+    pub fn new(
+        generation: u64,
+        policy: PolicyRecord,
+        hooks: Vec<HookRecord>,
+        flows: Option<u64>,
+    ) -> Self {
         Self {
             version: VERSION,
             generation,
             policy,
             applied_at: Timestamp::now(),
             hooks,
+            flows,
         }
     }
 

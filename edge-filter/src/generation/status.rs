@@ -11,9 +11,12 @@ use super::reading::steadily;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord, TallyEntry};
 use super::tally;
 use crate::kernel::KernelError;
+use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::counters::Count;
-use crate::kernel::device::{self, XdpMode};
-use crate::kernel::link::Link;
+use crate::kernel::device::XdpMode;
+use crate::kernel::flow_table::FlowTable;
+use crate::kernel::pins::Kind;
+use crate::kernel::site::Site;
 use crate::policy::Direction;
 
 /// What is attached, as `status --json` prints it.
@@ -52,9 +55,9 @@ pub struct HookStatus {
     /// The side.
     #[serde(serialize_with = "as_word")]
     pub direction: Direction,
-    /// `xdp`: outbound hooks are not attached by this version.
+    /// `xdp`, `tcx` or `clsact`.
     pub hook: &'static str,
-    /// Where the program runs; null once the device is gone.
+    /// Where the program runs; null outbound, and once the device is gone.
     pub mode: Option<XdpMode>,
     /// The kernel's number of the program.
     pub program_id: u32,
@@ -62,12 +65,16 @@ pub struct HookStatus {
     pub link_pinned: bool,
     /// The generation that this hook enforces.
     pub generation: u64,
-    /// Why the mode is null.
+    /// Why it does not filter as it should.
     #[serde(skip)]
     pub trouble: Option<Trouble>,
+    /// The programs that see packets before this one does (see
+    /// [`crate::kernel::attachment::Attachment::ahead`]).
+    #[serde(skip)]
+    pub ahead: Vec<u32>,
 }
 
-/// The flow table's size and fill: this version has none.
+/// The flow table's size and fill; both 0 if the policy has nothing remembered.
 #[derive(Debug, Default, Serialize)]
 pub struct FlowStatus {
     /// The number of conversations that it can hold.
@@ -144,7 +151,9 @@ struct Attached {
     device: String,
     direction: Direction,
     program_id: u32,
-    running: Result<XdpMode, Trouble>,
+    hook: &'static str,
+    running: Result<Site, Trouble>,
+    ahead: Vec<u32>,
     place: Option<(u64, HookRecord)>,
 }
 
@@ -175,17 +184,34 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
             .map_or_else(String::new, |(_, hook)| hook.interface.clone()),
         device: link.device,
         direction: link.direction,
-        hook: "xdp",
-        mode: link.running.ok(),
+        hook: link.hook,
+        mode: link.running.ok().and_then(Site::mode),
         program_id: link.program_id,
         link_pinned: true,
         generation: link.place.map_or(0, |(generation, _)| generation),
         trouble: link.running.err(),
+        ahead: link.ahead,
     });
+    let flows = newest.map_or_else(
+        || Ok(FlowStatus::default()),
+        |record| flows(instance, record),
+    )?;
     Ok(Status {
         policy,
         hooks: hooks.chain(lost).collect(),
-        flows: FlowStatus::default(),
+        flows,
+    })
+}
+
+fn flows(instance: &Instance, record: &Record) -> Result<FlowStatus, KernelError> {
+    let Some(made_by) = record.flows else {
+        return Ok(FlowStatus::default());
+    };
+    let table = FlowTable::open(&instance.pins.flows(made_by))?;
+    let live = table.list()?.live.len();
+    Ok(FlowStatus {
+        entries_max: table.entries()?,
+        entries_used: u32::try_from(live).unwrap_or(u32::MAX),
     })
 }
 
@@ -203,14 +229,30 @@ fn lost(record: &Record, attached: &[Attached]) -> Vec<HookStatus> {
         interface: hook.interface.clone(),
         device: hook.device.clone(),
         direction: hook.direction,
-        hook: "xdp",
+        hook: hook_of(hook.direction),
         mode: None,
         program_id: hook.program_id,
         link_pinned: false,
         generation: record.generation,
         trouble: Some(Trouble::LinkGone),
+        ahead: Vec::new(),
     })
     .collect()
+}
+
+/// What `status` and `apply` say of a program that runs before ours; 0 is a filter
+/// without one.
+#[must_use]
+pub fn runs_ahead(device: &str, program_id: u32) -> String {
+    let what = match program_id {
+        0 => "a filter of tc".to_owned(),
+        id => format!("program {id}"),
+    };
+    format!(
+        "{what} runs on what leaves {device} before the filter does: what it passes by itself or \
+         redirects is neither filtered nor counted\n  help: `bpftool net show dev {device}` and \
+         `tc filter show dev {device} egress` tell what it is"
+    )
 }
 
 /// What was counted since the instance was first applied.
@@ -227,7 +269,7 @@ fn counters_now(instance: &Instance) -> Result<Counters, KernelError> {
     check_pins(instance, &attached)?;
     let totals = tally::totals(instance)?;
     let policy = newest(&records, &attached).map(|record| {
-        let PolicyRecord { name, hash } = record.policy.clone();
+        let PolicyRecord { name, hash, .. } = record.policy.clone();
         CountedPolicy {
             name,
             hash,
@@ -311,32 +353,39 @@ fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
 }
 
 fn attached(instance: &Instance, records: &[Record]) -> Result<Vec<Attached>, KernelError> {
-    let links = instance
-        .pins
-        .links()?
-        .into_iter()
-        .map(|(generation, name, direction)| {
-            let link = Link::from_pin(instance.pins.link(generation, &name, direction))?;
-            let program_id = link.program_id()?;
-            let running = link
-                .device_index()?
-                .map_or(Err(Trouble::DeviceGone), |index| {
-                    device::running(index, program_id).ok_or(Trouble::DeviceElsewhere)
-                });
-            let device = running.as_ref().map_or(name, |device| device.name.clone());
-            let place = records
-                .iter()
-                .find_map(|record| Some((record.generation, record.hook(program_id)?.clone())));
-            Ok(Attached {
-                device,
-                direction,
-                program_id,
-                running: running
-                    .and_then(|device| Ok(device.xdp.ok_or(Trouble::DeviceElsewhere)?.mode)),
-                place,
-            })
+    let mut attached = Vec::new();
+    for pin in instance.pins.attachments()? {
+        let attachment = Attachment::open(&instance.pins, &pin)?;
+        let whereabouts = attachment.whereabouts()?;
+        if pin.kind == Kind::Filter && whereabouts == Whereabouts::Nowhere {
+            // A filter does not outlive its device, and its pin alone filters nothing.
+            continue;
+        }
+        let program_id = attachment.program_id()?;
+        let (running, ahead) = match &whereabouts {
+            Whereabouts::On(device) => (
+                attachment.site(device).ok_or(Trouble::DeviceElsewhere),
+                attachment.ahead(device)?,
+            ),
+            Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
+            Whereabouts::Nowhere => (Err(Trouble::DeviceGone), Vec::new()),
+        };
+        let place = records
+            .iter()
+            .find_map(|record| Some((record.generation, record.hook(program_id)?.clone())));
+        attached.push(Attached {
+            device: match whereabouts {
+                Whereabouts::On(device) => device.name,
+                Whereabouts::Elsewhere | Whereabouts::Nowhere => pin.device,
+            },
+            direction: pin.direction,
+            program_id,
+            hook: running.map_or_else(|_| hook_of(pin.direction), Site::hook),
+            running,
+            ahead,
+            place,
         });
-    let mut attached: Vec<Attached> = links.collect::<Result<_, KernelError>>()?;
+    }
     // In the order of the policy: as the newest record has them.
     let order = records
         .first()
@@ -347,6 +396,21 @@ fn attached(instance: &Instance, records: &[Record]) -> Result<Vec<Attached>, Ke
         (place.unwrap_or(usize::MAX), link.direction)
     });
     Ok(attached)
+}
+
+/// The newest record that is enforced anywhere.
+pub(super) fn enforced(instance: &Instance) -> Result<Option<Record>, KernelError> {
+    let records = instance.state.records()?;
+    let attached = attached(instance, &records)?;
+    Ok(newest(&records, &attached).cloned())
+}
+
+/// What is attached on that side, as long as nobody can look.
+fn hook_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "xdp",
+        Direction::Outbound => "tcx",
+    }
 }
 
 /// The newest record that any attached program belongs to.

@@ -13,7 +13,7 @@ use super::record::{Record, SlotRecord, Tally, TallyEntry};
 use crate::kernel::KernelError;
 use crate::kernel::counters::{Count, read_pinned};
 use crate::kernel::pins::Pin;
-use crate::kernel::{link, wait_for_programs};
+use crate::kernel::{unpin, wait_for_programs};
 use crate::policy::Direction;
 
 /// A counter's name within an instance.
@@ -151,7 +151,7 @@ pub(super) fn fold(instance: &Instance, current: u64) -> Result<(), KernelError>
         .retain(|entry| entry.count != Count::default());
     instance.state.write_tally(&tally)?;
     for (generation, device, direction) in &pinned {
-        link::unpin(&instance.pins.counters(*generation, device, *direction))?;
+        unpin(&instance.pins.counters(*generation, device, *direction))?;
     }
     for record in old {
         instance.state.remove_record(record.generation)?;

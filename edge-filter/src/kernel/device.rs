@@ -2,13 +2,12 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use serde::Serialize;
 
-use super::KernelError;
+use super::{KernelError, netlink};
 
 /// A device of the caller's network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,21 +90,26 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
     Ok(describe(&message, name))
 }
 
-/// The device of this network namespace that has the number `index` and runs the
-/// program `program_id`. Numbers are given out in each namespace anew: a device
-/// that was moved away may share its number with another one here.
-#[must_use]
-pub fn running(index: u32, program_id: u32) -> Option<Device> {
-    let device = describe(&ask(index, None).ok()?, "");
-    device.runs(program_id).then_some(device)
+/// The device of this network namespace with the number `index`. Numbers are given
+/// out in each namespace anew: whoever holds one from another namespace must see
+/// whether this is still the same device.
+///
+/// # Errors
+/// There is none.
+pub fn by_index(index: u32) -> io::Result<Device> {
+    Ok(describe(&ask(index, None)?, ""))
 }
 
-impl Device {
-    /// Whether the program of that number is attached.
-    #[must_use]
-    pub fn runs(&self, program_id: u32) -> bool {
-        self.xdp.is_some_and(|xdp| xdp.program_id == program_id)
-    }
+/// Every device of this network namespace.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn all() -> io::Result<Vec<Device>> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    netlink::dump(NETLINK_ROUTE, request)?
+        .into_iter()
+        .map(|answer| Ok(describe(&link_of(answer)?, "")))
+        .collect()
 }
 
 /// The device in the kernel's answer; it may be known by a second name.
@@ -150,27 +154,15 @@ fn ask(index: u32, name: Option<LinkAttribute>) -> io::Result<LinkMessage> {
     let mut link = LinkMessage::default();
     link.header.index = index;
     link.attributes.extend(name);
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    header.sequence_number = 1;
-    let mut request = NetlinkMessage::new(
-        header,
-        NetlinkPayload::from(RouteNetlinkMessage::GetLink(link)),
-    );
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
+    link_of(netlink::get(
+        NETLINK_ROUTE,
+        RouteNetlinkMessage::GetLink(link),
+    )?)
+}
 
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&bytes, 0)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    match answer.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(link),
-        NetlinkPayload::Error(error) => Err(error.to_io()),
+fn link_of(answer: RouteNetlinkMessage) -> io::Result<LinkMessage> {
+    match answer {
+        RouteNetlinkMessage::NewLink(link) => Ok(link),
         other => Err(io::Error::other(format!("unexpected answer {other:?}"))),
     }
 }

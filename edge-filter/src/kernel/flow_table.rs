@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,9 @@ use aya::Pod;
 use aya::maps::{Array, IterableMap, Map, MapData, MapError, MapType};
 use edge_filter_ebpf::flow::Tuple;
 use edge_filter_ebpf::flow::bucket::{Bucket, PLACES};
-use edge_filter_ebpf::flow::life::Life;
+use edge_filter_ebpf::flow::life::{Life, state};
 use edge_filter_ebpf::flow::memory::shape;
+use edge_filter_ebpf::packet::{Address, Family};
 use nix::time::{ClockId, clock_gettime};
 
 use super::{KernelError, syscall};
@@ -35,6 +37,15 @@ pub struct LiveFlow {
     pub state: u8,
 }
 
+/// A conversation as its opener sends it, with the TCP flags that would say how far it
+/// has come; 0 for other protocols.
+pub type Opened = (Tuple, u8);
+
+/// TCP's flags (RFC 9293, 3.1).
+pub(super) const ACK: u8 = 0x10;
+/// The same.
+pub(super) const FIN: u8 = 0x01;
+
 /// What a table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowList {
@@ -43,6 +54,8 @@ pub struct FlowList {
     /// How many had to give way while they were live, since the table was made.
     pub evicted: u64,
 }
+
+const TCP: u8 = 6;
 
 /// A bucket as the map holds it.
 #[derive(Debug, Clone, Copy)]
@@ -212,6 +225,87 @@ impl RawSlot {
             idle: now.saturating_sub(life.used()),
             state: life.state(),
         })
+    }
+}
+
+impl LiveFlow {
+    /// The conversation, to be entered into another table.
+    #[must_use]
+    pub fn opened(&self) -> Opened {
+        let flags = match (self.tuple.protocol, self.state) {
+            (TCP, state::OPEN) => ACK,
+            (TCP, _) => ACK | FIN,
+            _ => 0,
+        };
+        (self.tuple, flags)
+    }
+
+    /// The word for its state.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        match self.state {
+            state::OPEN => "open",
+            state::CLOSING => "closing",
+            _ => "reset",
+        }
+    }
+}
+
+/// The addresses of the opener and of the other side.
+#[must_use]
+pub fn addresses(tuple: &Tuple) -> (IpAddr, IpAddr) {
+    let address = |address| ip_address(tuple.family, address);
+    (address(tuple.source), address(tuple.destination))
+}
+
+/// The conversation between two addresses with their ports; none if they are of two
+/// families. IPv6 addresses that stand for IPv4 ones (RFC 4291, 2.5.5.2) are IPv4 on the
+/// wire.
+pub(super) fn tuple(
+    (source, source_port): (IpAddr, u16),
+    (destination, destination_port): (IpAddr, u16),
+    protocol: u8,
+) -> Option<Tuple> {
+    let (source, destination) = (source.to_canonical(), destination.to_canonical());
+    let family = match (source, destination) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => Family::V4,
+        (IpAddr::V6(_), IpAddr::V6(_)) => Family::V6,
+        _ => return None,
+    };
+    Some(Tuple {
+        family,
+        source: address(source),
+        destination: address(destination),
+        protocol,
+        source_port,
+        destination_port,
+    })
+}
+
+fn address(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(ip) => Address {
+            high: u64::from(ip.to_bits()) << 32,
+            low: 0,
+        },
+        IpAddr::V6(ip) => {
+            let octets = ip.octets();
+            let half = |at: usize| {
+                let bytes = octets[at..at + 8].try_into().expect("eight bytes");
+                u64::from_be_bytes(bytes)
+            };
+            Address {
+                high: half(0),
+                low: half(8),
+            }
+        }
+    }
+}
+
+fn ip_address(family: Family, Address { high, low }: Address) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::from_bits((high >> 32) as u32).into(),
+        Family::V6 => Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into(),
     }
 }
 

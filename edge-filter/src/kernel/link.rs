@@ -1,5 +1,5 @@
 //! Links: a program on a device, atomically replaceable, and pinned so that it
-//! stays when every process has ended.
+//! stays when every process has ended. Inbound they are of XDP, outbound of TCX.
 
 use std::fs;
 use std::io;
@@ -7,75 +7,79 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::KernelError;
-use super::device::{self, Device, XdpMode};
-use super::syscall;
+use super::device::{Device, XdpMode};
+use super::syscall::{self, AttachType};
 
-/// An XDP link.
+/// A link of XDP or TCX.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     descriptor: OwnedFd,
+    is_tcx: bool,
     pinned_at: Option<PathBuf>,
-}
-
-/// Why a device took no program: the message, and whether the driver alone
-/// stands in the way.
-#[derive(Debug)]
-pub struct Refusal {
-    /// What to tell the user.
-    pub error: KernelError,
-    /// Generic mode may work.
-    pub by_driver: bool,
 }
 
 // XDP_FLAGS_*, include/uapi/linux/if_link.h.
 const SKB_MODE: u32 = 1 << 1;
 const DRIVER_MODE: u32 = 1 << 2;
+/// `BPF_F_BEFORE`, include/uapi/linux/bpf.h: with nothing named, before all others.
+const BEFORE: u32 = 1 << 3;
 
 impl Link {
-    /// Attaches `program` to `device`. The link ends with this value unless it
-    /// is pinned.
+    /// Attaches `program` to `device`, on what arrives. The link ends with this value
+    /// unless it is pinned.
     ///
     /// # Errors
     /// A foreign program is there already, or the driver refuses.
-    pub fn create(
-        device: &Device,
-        program: BorrowedFd<'_>,
-        mode: XdpMode,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn xdp(device: &Device, program: BorrowedFd<'_>, mode: XdpMode) -> io::Result<Self> {
         let flags = match mode {
             XdpMode::Native => DRIVER_MODE,
             XdpMode::Generic => SKB_MODE,
         };
-        match syscall::link_create(program, device.index, flags) {
-            Ok(descriptor) => Ok(Self {
-                descriptor,
-                pinned_at: None,
-            }),
-            Err(error) => Err(refusal(device, mode, error)),
-        }
+        Ok(Self {
+            descriptor: syscall::link_create(program, device.index, AttachType::Xdp, flags)?,
+            is_tcx: false,
+            pinned_at: None,
+        })
+    }
+
+    /// Attaches `program` to `device`, on what leaves, before all other programs. The
+    /// link ends with this value unless it is pinned.
+    ///
+    /// # Errors
+    /// The kernel has no TCX, or the device has too many programs.
+    pub(super) fn tcx(device: &Device, program: BorrowedFd<'_>) -> io::Result<Self> {
+        let kind = AttachType::TcxEgress;
+        Ok(Self {
+            descriptor: syscall::link_create(program, device.index, kind, BEFORE)?,
+            is_tcx: true,
+            pinned_at: None,
+        })
     }
 
     /// The link pinned at `path`.
     ///
     /// # Errors
     /// There is none, or it cannot be opened.
-    pub fn from_pin(path: PathBuf) -> Result<Self, KernelError> {
+    pub(super) fn from_pin(path: PathBuf) -> Result<Self, KernelError> {
         let descriptor = syscall::pinned(&path).map_err(|error| {
             KernelError::new(format!("open the link pinned at {}", path.display()))
                 .because(error)
                 .try_this("run it as root")
         })?;
-        Ok(Self {
+        let mut link = Self {
             descriptor,
+            is_tcx: false,
             pinned_at: Some(path),
-        })
+        };
+        link.is_tcx = link.info()?.kind == syscall::LINK_TYPE_TCX;
+        Ok(link)
     }
 
     /// Pins the link at `path`.
     ///
     /// # Errors
     /// The BPF file system refuses.
-    pub fn pin(&mut self, path: &Path) -> Result<(), KernelError> {
+    pub(super) fn pin(&mut self, path: &Path) -> Result<(), KernelError> {
         syscall::pin(self.descriptor.as_fd(), path).map_err(|error| {
             KernelError::new(format!("pin a link at {}", path.display())).because(error)
         })?;
@@ -83,12 +87,17 @@ impl Link {
         Ok(())
     }
 
+    /// Where it is pinned.
+    pub(super) fn pinned_at(&self) -> Option<&Path> {
+        self.pinned_at.as_deref()
+    }
+
     /// Takes the program off the device, and removes the pin. Whoever else holds
     /// the link holds an empty one.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn detach(&mut self) -> Result<(), KernelError> {
+    pub(super) fn detach(&mut self) -> Result<(), KernelError> {
         match syscall::link_detach(self.descriptor.as_fd()) {
             // The device is gone, and took the program with it.
             Err(error) if error.raw_os_error() != Some(libc::EINVAL) => {
@@ -103,7 +112,7 @@ impl Link {
     ///
     /// # Errors
     /// The link runs another program than `old`, or the kernel refuses.
-    pub fn replace(
+    pub(super) fn replace(
         &self,
         device: &str,
         program: BorrowedFd<'_>,
@@ -120,7 +129,7 @@ impl Link {
     ///
     /// # Errors
     /// The kernel refuses to tell.
-    pub fn program_id(&self) -> Result<u32, KernelError> {
+    pub(super) fn program_id(&self) -> Result<u32, KernelError> {
         Ok(self.info()?.program_id)
     }
 
@@ -128,29 +137,35 @@ impl Link {
     ///
     /// # Errors
     /// The kernel refuses to tell.
-    pub fn device_index(&self) -> Result<Option<u32>, KernelError> {
+    pub(super) fn device_index(&self) -> Result<Option<u32>, KernelError> {
         let index = self.info()?.device_index;
         Ok((index != 0).then_some(index))
     }
 
-    /// The device that it filters: by its name now if it is in this network
-    /// namespace, else by `former_name`. `None` once the device is gone.
+    /// Whether it is TCX, or else XDP.
+    pub(super) fn is_tcx(&self) -> bool {
+        self.is_tcx
+    }
+
+    /// Whether `device`, which has the link's index, runs its program: the index alone
+    /// may be that of a device in another network namespace.
     ///
     /// # Errors
     /// The kernel refuses to tell.
-    pub fn filtered_device(&self, former_name: String) -> Result<Option<String>, KernelError> {
-        let Some(index) = self.device_index()? else {
-            return Ok(None);
-        };
-        let here = device::running(index, self.program_id()?);
-        Ok(Some(here.map_or(former_name, |device| device.name)))
+    pub(super) fn runs_on(&self, device: &Device) -> Result<bool, KernelError> {
+        let program_id = self.program_id()?;
+        if self.is_tcx {
+            Ok(tcx_programs(device)?.contains(&program_id))
+        } else {
+            Ok(device.xdp.is_some_and(|xdp| xdp.program_id == program_id))
+        }
     }
 
     /// The program behind the link.
     ///
     /// # Errors
     /// The kernel refuses to hand it out.
-    pub fn program(&self) -> Result<OwnedFd, KernelError> {
+    pub(super) fn program(&self) -> Result<OwnedFd, KernelError> {
         let id = self.program_id()?;
         syscall::program_by_id(id).map_err(|error| {
             KernelError::new(format!("open program {id}"))
@@ -165,6 +180,20 @@ impl Link {
     }
 }
 
+/// The numbers of the TCX programs on what leaves `device`, in the order in which they
+/// run; none where the kernel has no TCX.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub(super) fn tcx_programs(device: &Device) -> Result<Vec<u32>, KernelError> {
+    match syscall::programs(device.index, AttachType::TcxEgress) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Vec::new()),
+        programs => programs.map_err(|error| {
+            KernelError::new(format!("ask which programs run on {}", device.name)).because(error)
+        }),
+    }
+}
+
 /// Removes what is pinned at `path`, if anything is.
 ///
 /// # Errors
@@ -175,63 +204,5 @@ pub fn unpin(path: &Path) -> Result<(), KernelError> {
             Err(KernelError::new(format!("remove the pin {}", path.display())).because(error))
         }
         _ => Ok(()),
-    }
-}
-
-fn refusal(device: &Device, mode: XdpMode, error: io::Error) -> Refusal {
-    let name = &device.name;
-    let foreign = device.xdp.map(|xdp| {
-        format!(
-            "program {} is attached there in {} mode",
-            xdp.program_id,
-            xdp.mode.as_str()
-        )
-    });
-    let (remedy, by_driver) = match error.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => {
-            let remedy = format!(
-                "{}, and it is not ours: `bpftool net` names it; detach it with the tool that \
-                 attached it (`ip link set dev {name} xdp off` for iproute2)",
-                foreign.unwrap_or_else(|| "another XDP program is attached there".to_owned())
-            );
-            (remedy, false)
-        }
-        Some(libc::ENOSPC) => (
-            "the driver lacks queues; a veth device needs as many rx queues as its peer has tx \
-             queues (`ip link add … numrxqueues N`); --mode generic works without"
-                .to_owned(),
-            true,
-        ),
-        Some(libc::ERANGE) => (
-            format!(
-                "the MTU is too large for native XDP: lower it (`ip link set dev {name} mtu N`) or use --mode generic"
-            ),
-            true,
-        ),
-        Some(libc::EOPNOTSUPP) => (
-            "the driver has no native XDP: use --mode generic, or --mode auto".to_owned(),
-            true,
-        ),
-        Some(libc::EINVAL) => (
-            "the driver refuses native XDP as the device is set up now; `dmesg` may say why; \
-             --mode generic works without the driver"
-                .to_owned(),
-            true,
-        ),
-        Some(libc::EPERM | libc::EACCES) => (
-            "run it as root, or with CAP_BPF and CAP_NET_ADMIN".to_owned(),
-            false,
-        ),
-        Some(libc::ENODEV) => (
-            format!("`ip link show {name}` tells whether it is still there"),
-            false,
-        ),
-        _ => ("`dmesg` may say why".to_owned(), false),
-    };
-    Refusal {
-        error: KernelError::new(format!("attach to {name} in {} mode", mode.as_str()))
-            .because(error)
-            .try_this(remedy),
-        by_driver: by_driver && mode == XdpMode::Native,
     }
 }

@@ -1,19 +1,26 @@
 //! The only place that touches BPF: load, attach, replace, pin, count.
 //!
-//! [`object`] turns a table image into a loaded program, [`link`] attaches it
-//! to a [`device`], [`pins`] says where everything lives on the BPF file system
-//! and [`counters`] reads what was counted. Nothing here knows YAML, and
+//! [`object`] turns a table image into a loaded program, [`attachment`] puts it on a
+//! [`device`], [`pins`] says where everything lives on the BPF file system,
+//! [`counters`] reads what was counted, and [`flow_table`] what is remembered. Nothing here knows YAML, and
 //! nothing decides when to do what: that is `generation`'s part.
 
+pub mod attachment;
+mod clsact;
+pub mod conntrack;
 pub mod counters;
 pub mod device;
 mod error;
 pub mod flow_table;
-pub mod link;
+mod link;
+mod netlink;
 pub mod object;
 pub mod offload;
 pub mod pins;
+pub mod site;
+pub mod sockets;
 mod syscall;
 
 pub use error::KernelError;
+pub use link::unpin;
 pub use syscall::wait_for_programs;

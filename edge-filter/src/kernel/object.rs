@@ -119,8 +119,8 @@ pub fn seed(flows: &FlowTable, conversations: &[(Tuple, u8)]) -> Result<(), Kern
 }
 
 fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {
-    let [a, b, c, d, e] = tuple.words();
-    let seed: Seed = [a, b, c, d, e, u64::from(*tcp_flags)];
+    let mut seed: Seed = [u64::from(*tcp_flags); 6];
+    seed[..5].copy_from_slice(&tuple.words());
     let mut bytes = [0; size_of::<Seed>()];
     for (to, word) in bytes.chunks_exact_mut(8).zip(seed) {
         to.copy_from_slice(&word.to_ne_bytes());

@@ -1,9 +1,11 @@
 //! Where everything lives on the BPF file system.
 //!
 //! Under the pin root, a directory of mode 0700 that this program made itself:
-//! `links/GENERATION-DEVICE-in`, the link that was made for a device by that
-//! generation, and `counters/GENERATION-DEVICE-in`, the counters of one
-//! generation there. No generation's number is used twice, so that the link of a
+//! `links/GENERATION-DEVICE-in` (or `-out`), the link that was made for a device by
+//! that generation, `filters/GENERATION-DEVICE-out`, the program of a generation
+//! where clsact stands in for a link, `counters/GENERATION-DEVICE-in`, the counters of
+//! one generation there, and `flows/GENERATION-vN`, the flow table that a generation
+//! made, in the form N. No generation's number is used twice, so that the link of a
 //! device that is gone, or has another name now, is never mistaken for that of its
 //! successor. The name is the one that the device had then. In file names a dot,
 //! which the BPF file system does not take, is written `%2e`, and a percent sign
@@ -36,8 +38,35 @@ pub struct WriteLock {
 /// and the side.
 pub type Pin = (u64, String, Direction);
 
+/// The pin of an attachment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachmentPin {
+    /// What is pinned.
+    pub kind: Kind,
+    /// The generation that pinned it.
+    pub generation: u64,
+    /// The device's name at that time.
+    pub device: String,
+    /// The side.
+    pub direction: Direction,
+}
+
+/// What the pin of an attachment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A link of XDP or TCX.
+    Link,
+    /// The program of a clsact filter.
+    Filter,
+}
+
 const LINKS: &str = "links";
+const FILTERS: &str = "filters";
 const COUNTERS: &str = "counters";
+const FLOWS: &str = "flows";
+
+/// The form of a flow table: its buckets, their hash, and what the words mean.
+const FLOWS_VERSION: u32 = 1;
 
 impl PinRoot {
     /// The pin root at `path`, which need not exist.
@@ -73,7 +102,7 @@ impl PinRoot {
             if !self.is(&lock) {
                 continue;
             }
-            for below in [LINKS, COUNTERS] {
+            for below in [LINKS, FILTERS, COUNTERS, FLOWS] {
                 make_directory(&self.path.join(below)).map_err(making)?;
             }
             return Ok(WriteLock { _lock: lock });
@@ -115,7 +144,9 @@ impl PinRoot {
     /// Something is left in them.
     pub fn remove(&self) -> Result<(), KernelError> {
         for directory in [
+            self.path.join(FLOWS),
             self.path.join(COUNTERS),
+            self.path.join(FILTERS),
             self.path.join(LINKS),
             self.path.clone(),
         ] {
@@ -138,12 +169,16 @@ impl PinRoot {
         Ok(())
     }
 
-    /// Where the link that a generation made for a device is pinned.
+    /// Where an attachment is pinned.
     #[must_use]
-    pub fn link(&self, generation: u64, device: &str, direction: Direction) -> PathBuf {
+    pub fn attachment(&self, pin: &AttachmentPin) -> PathBuf {
+        let directory = match pin.kind {
+            Kind::Link => LINKS,
+            Kind::Filter => FILTERS,
+        };
         self.path
-            .join(LINKS)
-            .join(file_name(generation, device, direction))
+            .join(directory)
+            .join(file_name(pin.generation, &pin.device, pin.direction))
     }
 
     /// Where the counters of one generation at a device are pinned.
@@ -154,12 +189,43 @@ impl PinRoot {
             .join(file_name(generation, device, direction))
     }
 
-    /// The generations, devices and directions that have a link pinned.
+    /// Where the flow table that a generation made is pinned.
+    #[must_use]
+    pub fn flows(&self, generation: u64) -> PathBuf {
+        self.path
+            .join(FLOWS)
+            .join(format!("{generation}-v{FLOWS_VERSION}"))
+    }
+
+    /// The pinned attachments, in order.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn attachments(&self) -> Result<Vec<AttachmentPin>, KernelError> {
+        let mut pins = Vec::new();
+        for (kind, directory) in [(Kind::Link, LINKS), (Kind::Filter, FILTERS)] {
+            let found = self.pins(directory)?.into_iter();
+            pins.extend(found.map(|(generation, device, direction)| AttachmentPin {
+                kind,
+                generation,
+                device,
+                direction,
+            }));
+        }
+        Ok(pins)
+    }
+
+    /// The pinned flow tables, with the generations that made them.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn links(&self) -> Result<Vec<Pin>, KernelError> {
-        self.pins(LINKS)
+    pub fn flow_tables(&self) -> Result<Vec<(u64, PathBuf)>, KernelError> {
+        let names = self.names(FLOWS)?.into_iter();
+        let tables = names.filter_map(|name| {
+            let generation = name.split_once("-v")?.0.parse().ok()?;
+            Some((generation, self.path.join(FLOWS).join(name)))
+        });
+        Ok(tables.collect())
     }
 
     /// The generations, devices and directions that have counters pinned.

@@ -15,16 +15,28 @@ const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_DETACH: libc::c_long = 34;
-const BPF_XDP: u32 = 37;
 const BPF_F_REPLACE: u32 = 1 << 2;
 
-/// `struct bpf_link_info`, as far as an XDP link fills it.
+/// `BPF_LINK_TYPE_TCX` of `enum bpf_link_type`.
+pub(super) const LINK_TYPE_TCX: u32 = 11;
+
+/// Where a link puts its program, `enum bpf_attach_type`.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(super) enum AttachType {
+    Xdp = 37,
+    TcxEgress = 47,
+}
+
+/// `struct bpf_link_info`, as far as links on a device fill it.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct LinkInfo {
+    /// `enum bpf_link_type`.
     pub(super) kind: u32,
     pub(super) id: u32,
     pub(super) program_id: u32,
@@ -58,6 +70,23 @@ struct LinkDetach {
     link: u32,
 }
 
+/// The head of `query` in `union bpf_attr`.
+#[derive(Default)]
+#[repr(C)]
+struct ProgramQuery {
+    device_index: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    /// The kernel's field has 32 bits, and 32 unused ones behind.
+    count: u64,
+    attach_flags_of_programs: u64,
+    link_ids: u64,
+    attach_flags_of_links: u64,
+    revision: u64,
+}
+
 #[derive(Default)]
 #[repr(C)]
 struct ObjectPath {
@@ -82,19 +111,36 @@ struct ObjectId {
     flags: u32,
 }
 
-/// Attaches an XDP program; `flags` are `XDP_FLAGS_*`.
+/// Attaches a program; `flags` are `XDP_FLAGS_*` or `BPF_F_BEFORE` and the like.
 pub(super) fn link_create(
     program: BorrowedFd<'_>,
     device_index: u32,
+    attach_type: AttachType,
     flags: u32,
 ) -> io::Result<OwnedFd> {
     let attributes = LinkCreate {
         program: number(program),
         device_index,
-        attach_type: BPF_XDP,
+        attach_type: attach_type as u32,
         flags,
     };
     owned(bpf(BPF_LINK_CREATE, &attributes)?)
+}
+
+/// The numbers of the programs on a device, in the order in which they run.
+pub(super) fn programs(device_index: u32, attach_type: AttachType) -> io::Result<Vec<u32>> {
+    // More than one device can have (`BPF_MPROG_MAX`).
+    let mut ids = [0_u32; 64];
+    let mut query = ProgramQuery {
+        device_index,
+        attach_type: attach_type as u32,
+        ids: (&raw mut ids).addr() as u64,
+        count: ids.len() as u64,
+        ..Default::default()
+    };
+    bpf_answering(BPF_PROG_QUERY, &mut query)?;
+    let count = usize::try_from(query.count).unwrap_or(usize::MAX);
+    Ok(ids.into_iter().take(count).collect())
 }
 
 /// Replaces the program behind a link, if it is still `old`.
@@ -118,10 +164,21 @@ pub(super) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
-    let mut info = LinkInfo::default();
+    object_info(link)
+}
+
+/// The kernel's number of a program.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // The head of `struct bpf_prog_info`: type and id.
+    object_info::<[u32; 2]>(program).map(|[_, id]| id)
+}
+
+/// The first bytes of what the kernel tells of an object.
+fn object_info<T: Default>(object: BorrowedFd<'_>) -> io::Result<T> {
+    let mut info = T::default();
     let attributes = ObjectInfo {
-        object: number(link),
-        length: u32::try_from(size_of::<LinkInfo>()).expect("a small structure"),
+        object: number(object),
+        length: u32::try_from(size_of::<T>()).expect("a small structure"),
         info: (&raw mut info).addr() as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes)?;
@@ -182,14 +239,21 @@ pub fn wait_for_programs() -> io::Result<()> {
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: the kernel reads as many bytes as it is told, takes those behind
     // them as zero, and writes only where `ObjectInfo::info` points to.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            &raw const *attributes,
-            size_of::<T>(),
-        )
-    };
+    unsafe { call(command, (&raw const *attributes).cast_mut()) }
+}
+
+/// As [`bpf`], of a command that writes into its attributes.
+fn bpf_answering<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: as above; what it writes stays within the structure, and within the
+    // arrays that the structure points to.
+    unsafe { call(command, &raw mut *attributes) }
+}
+
+/// # Safety
+/// `attributes` are those of the command, and may be written to if it does that.
+unsafe fn call<T>(command: libc::c_long, attributes: *mut T) -> io::Result<libc::c_long> {
+    // SAFETY: by the caller's promise.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if answer < 0 {
         Err(io::Error::last_os_error())
     } else {

@@ -1,7 +1,7 @@
 //! Packets in the words of the command line.
 
 use super::check::packets::{parse_socket, parse_tcp_flags};
-use super::check::transports::{Protocol, has_ports, parse_protocol};
+use super::check::transports::{PROTOCOLS, Protocol, has_ports, parse_protocol};
 use super::ports::decimal;
 use super::{Direction, PacketSpec};
 
@@ -59,6 +59,13 @@ pub fn describe(words: Words<'_>) -> Result<PacketSpec, String> {
         destination_port,
         tcp_flags,
     })
+}
+
+/// The name of a protocol in this language, or its number.
+#[must_use]
+pub fn protocol_name(protocol: u8) -> String {
+    let name = PROTOCOLS.iter().find(|(_, number)| *number == protocol);
+    name.map_or_else(|| protocol.to_string(), |(name, _)| (*name).to_owned())
 }
 
 fn protocol(text: &str) -> Result<u8, String> {

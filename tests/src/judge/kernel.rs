@@ -84,7 +84,7 @@ impl KernelJudge {
 
     /// Whether the kernel runs the program on `frame` at all: as a socket buffer, none
     /// without anything behind the Ethernet header, and no IP packet shorter than
-    /// its header (net/bpf/test_run.c). None such leaves a host.
+    /// its header (`net/bpf/test_run.c`). None such leaves a host.
     #[must_use]
     pub fn takes(&self, frame: &[u8]) -> bool {
         let least = match (self.direction, frame.get(12..14)) {

@@ -10,7 +10,7 @@ use super::super::rule::{Ports, Transport};
 use super::{Resolver, quoted};
 
 /// The protocols that policies know by name (IANA protocol numbers).
-pub(super) const PROTOCOLS: [(&str, u8); 5] = [
+pub(in crate::policy) const PROTOCOLS: [(&str, u8); 5] = [
     ("tcp", 6),
     ("udp", 17),
     ("sctp", 132),

@@ -239,23 +239,45 @@ impl<'p> Model<'p> {
     }
 }
 
-/// The rule of `policy` by which the tracking lists allow what `tuple` opens
-/// (section 13.1), if they do.
-#[must_use]
-pub fn tracking_rule<'p>(policy: &'p Policy, tuple: &Tuple) -> Option<&'p Rule> {
-    let flow = Flow {
+/// What a policy says of conversations that are known without a packet.
+#[derive(Debug, Clone)]
+pub struct Tracker<'p>(Lists<'p>);
+
+impl<'p> Tracker<'p> {
+    /// That of `policy`.
+    #[must_use]
+    pub fn new(policy: &'p Policy) -> Self {
+        Self(Lists::of(policy))
+    }
+
+    /// Whether anything is recorded at all.
+    #[must_use]
+    pub fn tracks(&self) -> bool {
+        !self.0.tracking.is_empty()
+    }
+
+    /// The rule by which the tracking lists allow what `tuple` opens (section 13.1).
+    #[must_use]
+    pub fn rule(&self, tuple: &Tuple) -> Option<&'p Rule> {
+        self.0.tracking.allows(&flow(tuple))
+    }
+
+    /// Whether the opener's packets make an entry: they are allowed, and not the
+    /// answers to what outsiders may open (section 13.3).
+    #[must_use]
+    pub fn records(&self, tuple: &Tuple) -> bool {
+        let answered = self.0.open.allows(&flow(tuple).mirror()).is_some();
+        self.rule(tuple).is_some() && !answered
+    }
+}
+
+fn flow(tuple: &Tuple) -> Flow {
+    Flow {
         source: tuple.source,
         destination: tuple.destination,
         protocol: tuple.protocol,
         ports: protocol::has_ports(tuple.protocol).then_some(tuple.ports),
-    };
-    Lists::of(policy).tracking.allows(&flow)
-}
-
-/// Whether anything that `policy` allows is recorded.
-#[must_use]
-pub fn tracks(policy: &Policy) -> bool {
-    !Lists::of(policy).tracking.is_empty()
+    }
 }
 
 /// The verdict of a hook that only tracks (section 12): whatever is not

@@ -89,8 +89,8 @@ impl<'p> Memory<'p> {
         let outsiders_open = self.towards_trusted_side && self.lists.open.allows(&mirror).is_some();
         let answers_outsiders =
             self.from_trusted_side && self.lists.open.allows(&quote.sent).is_some();
-        (by_rules && !self.tracking)
-            || (by_rules && self.tracking && (outsiders_open || is_live(quote.mirror_tuple())))
+        let is_open = !self.tracking || outsiders_open || is_live(quote.mirror_tuple());
+        (by_rules && is_open)
             || answers_outsiders
             || (self.lists.tracking.allows(&quote.sent).is_some() && is_live(quote.tuple()))
     }

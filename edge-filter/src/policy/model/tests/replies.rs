@@ -10,7 +10,7 @@ use crate::policy::model::conversations::Conversations;
 use crate::policy::{PacketSpec, packet, read};
 
 /// `outside` faces the world, `inside` what the gateway protects.
-const GATEWAY: &str = r#"
+const GATEWAY: &str = r"
 version: 1
 name: gateway
 interfaces:
@@ -29,7 +29,7 @@ groups:
       - { id: browse, interface: inside, direction: inbound, protocol: tcp, to: { ports: [80] }, action: allow }
       - { id: ask, interface: inside, direction: inbound, protocol: icmp, action: allow }
       - { id: inwards, interface: inside, direction: outbound, protocol: tcp, to: { ports: [443, 5432] }, action: allow }
-"#;
+";
 
 /// What happened, step by step.
 struct Story {

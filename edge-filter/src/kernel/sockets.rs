@@ -1,0 +1,70 @@
+//! The conversations of this host's own sockets, as the kernel lists them
+//! (`sock_diag(7)`).
+
+use std::io;
+
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
+    TCP_LAST_ACK, TCP_TIME_WAIT,
+};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+
+use super::flow_table::{ACK, FIN, Opened, tuple};
+use super::netlink;
+
+/// The conversations of TCP and of connected UDP sockets, each as this host sends it,
+/// whoever opened it. Those that are not answered yet are among them.
+///
+/// # Errors
+/// The kernel refuses to tell, or cannot.
+pub fn conversations() -> io::Result<Vec<Opened>> {
+    let mut found = Vec::new();
+    for protocol in [IPPROTO_TCP, IPPROTO_UDP] {
+        for (family, any) in [
+            (AF_INET, SocketId::new_v4()),
+            (AF_INET6, SocketId::new_v6()),
+        ] {
+            let request = InetRequest {
+                family,
+                protocol,
+                extensions: ExtensionFlags::empty(),
+                states: StateFlags::all() - StateFlags::LISTEN - StateFlags::SYN_RECV,
+                socket_id: any,
+            };
+            let answers = netlink::dump(NETLINK_SOCK_DIAG, SockDiagMessage::InetRequest(request))?;
+            for answer in answers {
+                if let SockDiagMessage::InetResponse(socket) = answer {
+                    found.extend(conversation(
+                        protocol,
+                        socket.header.state,
+                        &socket.header.socket_id,
+                    ));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The conversation of a socket; none if it talks to nobody.
+fn conversation(protocol: u8, state: u8, socket: &SocketId) -> Option<Opened> {
+    if socket.destination_port == 0 || socket.destination_address.is_unspecified() {
+        return None;
+    }
+    let tuple = tuple(
+        (socket.source_address, socket.source_port),
+        (socket.destination_address, socket.destination_port),
+        protocol,
+    )?;
+    let flags = match (protocol, state) {
+        (
+            IPPROTO_TCP,
+            TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK | TCP_TIME_WAIT,
+        ) => FIN | ACK,
+        (IPPROTO_TCP, _) => ACK,
+        _ => 0,
+    };
+    Some((tuple, flags))
+}
