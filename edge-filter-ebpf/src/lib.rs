@@ -14,6 +14,7 @@
 //! [`tables::Tables`]. Nothing here knows a kernel helper.
 
 #![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::inline_always,
     reason = "the verifier follows one function best, and constants fold only within it"

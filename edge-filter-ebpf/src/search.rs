@@ -146,7 +146,7 @@ pub const fn class_chunks(words: u32) -> u32 {
 /// Prokop and Randall, "Using de Bruijn Sequences to Index a 1 in a Computer
 /// Word", 1998).
 #[inline(always)]
-const fn lowest_bit(word: u64) -> u32 {
+pub(crate) const fn lowest_bit(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
     static NUMBERS: [u8; 64] = {
         let mut numbers = [0; 64];

@@ -74,7 +74,7 @@ fn a_wire_is_silent_and_the_tap_counts_what_the_device_counts() -> Result<()> {
             Outcome::Answered
         );
     }
-    let sent = tap.sent()?;
+    let sent = tap.seen()?.sent;
     assert!(
         sent.packets > 60,
         "40,000 bytes twice are more than {} frames",

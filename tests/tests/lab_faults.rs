@@ -55,8 +55,8 @@ fn assert_filtered(lab: &Lab, devices: &[&str]) -> Result<()> {
         "{hooks:?}"
     );
     let pins = lab.mounts.pins()?;
-    // The root, its two directories, and a link and counters for each device.
-    assert_eq!(pins.len(), 3 + 2 * devices.len(), "{pins:?}");
+    // The root, its four directories, and a link and counters for each device.
+    assert_eq!(pins.len(), 5 + 2 * devices.len(), "{pins:?}");
     Ok(())
 }
 
@@ -71,7 +71,9 @@ fn a_device_that_is_made_again_is_filtered_again() -> Result<()> {
     let (lab, policy) = enforcing()?;
     lab.edge.ip("link del external\n")?;
     assert_eq!(hook(&lab, "external")?.mode, None);
-    assert!(said(&mut lab.edge_filter(&["status"])?)?.contains("external: the device is gone"));
+    assert!(
+        said(&mut lab.edge_filter(&["status"])?)?.contains("external inbound: the device is gone")
+    );
     assert_eq!(lab.counters()?.hooks.len(), 2);
     lab.edge.ip(
         "link add external type veth peer name again\nlink set again up\nlink set external up\n",
@@ -117,7 +119,7 @@ fn the_former_bearer_of_a_name_is_released_without_its_successor() -> Result<()>
          link add external type veth peer name again\n")?;
     let report = apply_to(&lab, &policy, "external", "internal")?;
     assert!(
-        report.contains("former is not filtered any more"),
+        report.contains("former inbound is not filtered any more"),
         "{report}"
     );
     assert_filtered(&lab, &["external", "internal"])
@@ -202,7 +204,10 @@ fn a_removed_link_is_reported_and_made_anew() -> Result<()> {
         .context("no link of external is pinned")?;
     fs::remove_file(lab.mounts.outside("bpffs").join(link))?;
     let status = said(&mut lab.edge_filter(&["status"])?)?;
-    assert!(status.contains("external: NOT FILTERED"), "{status}");
+    assert!(
+        status.contains("external inbound: NOT FILTERED"),
+        "{status}"
+    );
     assert!(!hook(&lab, "external")?.link_pinned);
     apply_to(&lab, &policy, "external", "internal")?;
     assert_filtered(&lab, &["external", "internal"])

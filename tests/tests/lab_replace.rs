@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use edge_filter_tests::lab::product::Mode;
+use edge_filter_tests::lab::product::{Mode, counter};
 use edge_filter_tests::lab::{Lab, Plan, sample};
 
 /// How often the policy is replaced while the streams run.
@@ -114,7 +114,7 @@ fn replace_under_load(mode: Mode) -> Result<()> {
     let moved = lab.counters()?.moved();
     let packets = |id: &str| {
         moved
-            .get(&("external".to_owned(), id.to_owned()))
+            .get(&counter("external", "inbound", id))
             .map(|c| c.packets)
     };
     assert_eq!(packets("stun"), Some(sent.into()));

@@ -9,7 +9,7 @@ use edge_filter_tests::lab::conversation::{Call, Outcome, Transport};
 use edge_filter_tests::lab::frame::{self, Defect};
 use edge_filter_tests::lab::meter::Meter;
 use edge_filter_tests::lab::packet::Injector;
-use edge_filter_tests::lab::product::Mode;
+use edge_filter_tests::lab::product::{Mode, counter};
 use edge_filter_tests::lab::wire::{Traffic, Wire};
 use edge_filter_tests::lab::{Lab, Plan, sample};
 
@@ -102,7 +102,7 @@ fn traffic_is_counted_exactly(mode: Mode) -> Result<()> {
             *total = *total + reading.sent.get(role).copied().unwrap_or_default();
         }
     };
-    for (call, outside, counter, expected) in calls(&plan) {
+    for (call, outside, id, expected) in calls(&plan) {
         let wire = if outside {
             &lab.external
         } else {
@@ -122,8 +122,8 @@ fn traffic_is_counted_exactly(mode: Mode) -> Result<()> {
         assert_eq!(call.hold(wire, &token, patience)?, expected, "{call:?}");
         let reading = meter.read()?;
         assert!(
-            reading.is_all(wire.edge.device, counter),
-            "{call:?}: {counter}, not {reading:?}"
+            reading.is(&[counter(wire.edge.device, "inbound", id)]),
+            "{call:?}: {id}, not {reading:?}"
         );
         take(&reading);
     }
@@ -131,9 +131,9 @@ fn traffic_is_counted_exactly(mode: Mode) -> Result<()> {
     // Crafted frames in one burst; what each counter must say is known beforehand.
     let injector = Injector::new(&lab.external.world)?;
     let mut expected = std::collections::BTreeMap::new();
-    for (frame, counter) in frames(&lab.external, &plan)? {
+    for (frame, id) in frames(&lab.external, &plan)? {
         injector.send(&frame)?;
-        let key = ("external".to_owned(), counter.to_owned());
+        let key = counter("external", "inbound", id);
         let sum: &mut Traffic = expected.entry(key).or_default();
         *sum = *sum
             + Traffic {

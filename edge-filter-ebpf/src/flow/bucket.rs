@@ -42,19 +42,19 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a>(pub &'a Bucket);
 
+/// The protocol of a tuple.
+#[inline(always)]
+#[must_use]
+pub const fn protocol_of(words: &Words) -> u8 {
+    (words[4] >> 8) as u8
+}
+
 impl Slot {
     /// Its life.
     #[inline(always)]
     #[must_use]
     pub fn life(&self) -> Life {
         Life(self.life.load())
-    }
-
-    /// The protocol of its tenant.
-    #[inline(always)]
-    #[must_use]
-    pub fn protocol(&self) -> u8 {
-        (self.words[4].load() >> 8) as u8
     }
 
     /// Its life, if it is that of `words`; a free one otherwise.
@@ -95,7 +95,7 @@ impl Bucket {
         now: u32,
     ) -> bool {
         let slot = &self.slots[number & (PLACES - 1)];
-        let moving = Life::new(old.used(), old.tenant().wrapping_add(1), old.state());
+        let moving = old.moving();
         if old.is_moving() || !slot.exchange::<B>(old, moving) {
             return false;
         }
@@ -104,7 +104,8 @@ impl Bucket {
         }
         slot.made.store(u64::from(now));
         self.tags[number & (PLACES - 1)].store(tag);
-        let settled = Life::new(now, old.tenant().wrapping_add(2), first_state(tcp_flags));
+        let tenant = old.tenant().wrapping_add(2);
+        let settled = Life::new(now, protocol_of(words), tenant, first_state(tcp_flags));
         slot.exchange::<B>(moving, settled)
     }
 }

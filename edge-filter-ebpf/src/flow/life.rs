@@ -23,34 +23,57 @@ pub mod state {
 }
 
 /// What changes while a conversation lives, in one word that is exchanged at once:
-/// the second of its last use (32 bits), the number of the slot's tenant (24) and its
-/// [`state`] (8). The tenant's number is odd while a new one moves in.
+/// the first second in which it is over (32 bits, the highest), the number of the slot's
+/// tenant (24) and its [`state`] (8). The tenant's number is odd while a new one moves
+/// in. A free slot was over before the first second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Life(pub u64);
 
+/// Seconds that a conversation may be idle.
+#[inline(always)]
+#[must_use]
+pub const fn idle_time(protocol: u8, state: u8) -> u32 {
+    match (protocol, state) {
+        (TCP, state::OPEN) => TCP_IDLE,
+        (TCP, _) => TCP_ENDING_IDLE,
+        _ => OTHER_IDLE,
+    }
+}
+
 impl Life {
+    /// The first bit of the tenant's number.
+    const TENANT: u32 = 8;
     const TENANTS: u64 = 0xff_ffff;
 
-    /// A life that was last used in the second `used`.
+    /// The life of a conversation that was last used in the second `now`.
     #[inline(always)]
     #[must_use]
-    pub const fn new(used: u32, tenant: u32, state: u8) -> Self {
-        Self((used as u64) << 32 | (tenant as u64 & Self::TENANTS) << 8 | state as u64)
+    pub const fn new(now: u32, protocol: u8, tenant: u32, state: u8) -> Self {
+        let over = now as u64 + idle_time(protocol, state) as u64 + 1;
+        Self(over << 32 | (tenant as u64 & Self::TENANTS) << Self::TENANT | state as u64)
+    }
+
+    /// The first second in which it is over.
+    #[inline(always)]
+    #[must_use]
+    pub const fn over(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// The second of the last use.
     #[inline(always)]
     #[must_use]
-    pub const fn used(self) -> u32 {
-        (self.0 >> 32) as u32
+    pub const fn used(self, protocol: u8) -> u32 {
+        self.over()
+            .saturating_sub(idle_time(protocol, self.state()) + 1)
     }
 
     /// The number of the slot's tenant.
     #[inline(always)]
     #[must_use]
     pub const fn tenant(self) -> u32 {
-        (self.0 >> 8 & Self::TENANTS) as u32
+        (self.0 >> Self::TENANT & Self::TENANTS) as u32
     }
 
     /// How far the conversation has come.
@@ -67,30 +90,25 @@ impl Life {
         self.tenant() & 1 != 0
     }
 
-    /// Seconds that are left, the present one not counted; less than 0 if it is over.
+    /// The same while a new tenant moves in.
     #[inline(always)]
     #[must_use]
-    pub const fn left(self, protocol: u8, now: u32) -> i64 {
-        let idle = match (protocol, self.state()) {
-            (_, state::FREE) => return -1,
-            (TCP, state::OPEN) => TCP_IDLE,
-            (TCP, _) => TCP_ENDING_IDLE,
-            _ => OTHER_IDLE,
-        };
-        idle as i64 - now.saturating_sub(self.used()) as i64
+    pub const fn moving(self) -> Self {
+        let tenant = self.tenant() as u64 + 1 & Self::TENANTS;
+        Self(self.0 & !(Self::TENANTS << Self::TENANT) | tenant << Self::TENANT)
     }
 
     /// Whether the conversation is live.
     #[inline(always)]
     #[must_use]
-    pub const fn is_live(self, protocol: u8, now: u32) -> bool {
-        self.left(protocol, now) >= 0
+    pub const fn is_live(self, now: u32) -> bool {
+        now < self.over()
     }
 
     /// After a packet of the opener (§14.3), of a conversation that is live.
     #[inline(always)]
     #[must_use]
-    pub const fn recorded(self, tcp_flags: u8, now: u32) -> Self {
+    pub const fn recorded(self, protocol: u8, tcp_flags: u8, now: u32) -> Self {
         let state = if tcp_flags & (FIN | RST) != 0
             || (self.state() == state::CLOSING && tcp_flags & SYN == 0)
         {
@@ -98,15 +116,15 @@ impl Life {
         } else {
             state::OPEN
         };
-        Self::new(now, self.tenant(), state)
+        Self::new(now, protocol, self.tenant(), state)
     }
 
     /// After a packet of the other side (§14.4).
     #[inline(always)]
     #[must_use]
-    pub const fn answered(self, tcp_flags: u8, now: u32) -> Self {
+    pub const fn answered(self, protocol: u8, tcp_flags: u8, now: u32) -> Self {
         if tcp_flags & RST != 0 && self.state() == state::OPEN {
-            Self::new(now, self.tenant(), state::RESET)
+            Self::new(now, protocol, self.tenant(), state::RESET)
         } else {
             self
         }

@@ -57,7 +57,7 @@ impl FlowTable {
     pub fn live(&self) -> Vec<Tuple> {
         self.buckets()
             .flat_map(|bucket| &bucket.slots)
-            .filter(|slot| slot.life().is_live(slot.protocol(), self.now()))
+            .filter(|slot| slot.life().is_live(self.now()))
             .map(|slot| Tuple::from_words(slot.words.each_ref().map(Word::load)))
             .collect()
     }

@@ -7,10 +7,12 @@
 //! entry that lookups find first is the one that is kept up, and the other dies.
 
 use super::Words;
-use super::bucket::{Bucket, PLACES, Slot};
+use super::branchless::{is_zero, min, minus};
+use super::bucket::{Bucket, PLACES, Slot, protocol_of};
 use super::life::Life;
 use super::word::Word;
 use crate::packet::tcp::RST;
+use crate::search::lowest_bit;
 
 /// What a table is made of.
 pub trait Buckets {
@@ -49,8 +51,7 @@ struct Place<'a> {
 }
 
 /// Records a packet of the opener (`docs/verdicts.md` §14.3), if the table has any
-/// place at all. Where other CPUs are
-/// faster again and again, nothing is recorded.
+/// place at all. Where other CPUs are faster again and again, nothing is recorded.
 #[inline(always)]
 pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
     if table.places() == 0 {
@@ -64,8 +65,8 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
     let protocol = protocol_of(words);
     for _ in 0..TRIES {
         let found = find(first, second, home.tag, places, words);
-        if found.life.is_live(protocol, now) {
-            let new = found.life.recorded(tcp_flags, now);
+        if found.life.is_live(now) {
+            let new = found.life.recorded(protocol, tcp_flags, now);
             if new == found.life || found.slot().exchange::<B>(found.life, new) {
                 return;
             }
@@ -80,7 +81,7 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
         } else {
             found
         };
-        let evicts = place.life.is_live(place.slot().protocol(), now);
+        let evicts = place.life.is_live(now);
         let tag = home.tag;
         if place
             .bucket
@@ -103,10 +104,10 @@ pub fn is_answered<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) -> bool 
     };
     let found = find(first, second, home.tag, table.places(), words);
     let now = table.now();
-    if !found.life.is_live(protocol_of(words), now) {
+    if !found.life.is_live(now) {
         return false;
     }
-    let new = found.life.answered(tcp_flags, now);
+    let new = found.life.answered(protocol_of(words), tcp_flags, now);
     if new != found.life {
         // If its opener was faster, it goes on.
         found.slot().exchange::<B>(found.life, new);
@@ -122,7 +123,7 @@ pub fn is_live<B: Buckets>(table: &B, words: &Words) -> bool {
         return false;
     };
     let found = find(first, second, home.tag, table.places(), words);
-    found.life.is_live(protocol_of(words), table.now())
+    found.life.is_live(table.now())
 }
 
 impl<'a> Place<'a> {
@@ -130,11 +131,6 @@ impl<'a> Place<'a> {
     fn slot(&self) -> &'a Slot {
         &self.bucket.slots[self.number & (PLACES - 1)]
     }
-}
-
-#[inline(always)]
-const fn protocol_of(words: &Words) -> u8 {
-    (words[4] >> 8) as u8
 }
 
 /// The buckets and the tag of a conversation. Without the seed nobody can choose
@@ -145,13 +141,18 @@ fn home<B: Buckets>(table: &B, words: &Words) -> Home {
     // the square root of 2 (63 bits of their fractions).
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     const LAST: u64 = 0x6a09_e667_f3bc_c909;
-    let mut hash = table.seed();
+    let seed = table.seed();
+    let mut hash = seed;
     for word in words {
-        hash = (hash ^ word).wrapping_mul(STEP);
+        hash ^= word;
         hash ^= hash >> 32;
+        // A secret factor: what two words differ by is spread in a way that nobody can
+        // undo with the next word.
+        hash = hash.wrapping_mul(seed | 1).wrapping_add(STEP);
+        hash ^= hash >> 29;
     }
     hash = hash.wrapping_mul(LAST);
-    hash ^= hash >> 29;
+    hash ^= hash >> 32;
     let count = u64::from(table.count());
     Home {
         first: (((hash >> 32) * count) >> 32) as u32,
@@ -161,6 +162,9 @@ fn home<B: Buckets>(table: &B, words: &Words) -> Home {
 }
 
 /// The entry of `words`, live or over; its life is `Life(0)` if there is none.
+///
+/// Two conversations of one tag in one bucket (one pair in 2⁶³) are not told apart: the
+/// one that moved in behind the other is not found while that one is there.
 #[inline(always)]
 fn find<'a>(
     first: &'a Bucket,
@@ -169,72 +173,70 @@ fn find<'a>(
     places: u32,
     words: &Words,
 ) -> Place<'a> {
-    let mut found = Place {
-        bucket: first,
-        number: 0,
-        life: Life(0),
-    };
     for bucket in [first, second] {
+        let mut tagged = 0;
         for number in 0..PLACES {
             if number >= places as usize {
                 break;
             }
-            if bucket.tags[number].load() != tag {
-                continue;
-            }
+            tagged |= is_zero(bucket.tags[number].load() ^ tag) << number;
+        }
+        if tagged != 0 {
+            let number = lowest_bit(tagged) as usize & (PLACES - 1);
             let life = bucket.slots[number].life_of(words);
             if life != Life(0) {
-                found = Place {
+                return Place {
                     bucket,
                     number,
                     life,
                 };
-                return found;
             }
         }
     }
-    found
+    Place {
+        bucket: first,
+        number: 0,
+        life: Life(0),
+    }
 }
 
 /// A place for a new entry: of the bucket with more room, or, where neither has
 /// any, that of the entry of the first that would end soonest.
 #[inline(always)]
 fn room<'a>(first: &'a Bucket, second: &'a Bucket, places: u32, now: u32) -> Place<'a> {
-    let (place, free) = soonest(first, places, now);
+    let (number, free) = soonest(first, places, now);
     let (other, other_free) = soonest(second, places, now);
-    if other_free > free { other } else { place }
+    let (bucket, number) = if other_free > free {
+        (second, other)
+    } else {
+        (first, number)
+    };
+    Place {
+        bucket,
+        number,
+        life: bucket.slots[number & (PLACES - 1)].life(),
+    }
 }
 
 /// The place of a bucket that is free first, and how many are free now.
 #[inline(always)]
-fn soonest(bucket: &Bucket, places: u32, now: u32) -> (Place<'_>, u32) {
-    let mut place = Place {
-        bucket,
-        number: 0,
-        life: bucket.slots[0].life(),
-    };
-    let mut soonest = i64::MAX;
+fn soonest(bucket: &Bucket, places: u32, now: u32) -> (usize, u64) {
+    // Later than any second: nothing is taken from a tenant who is moving in.
+    const NEVER: u32 = 40;
+    let mut soonest = u64::MAX >> 1;
     let mut free = 0;
     for number in 0..PLACES {
         if number >= places as usize {
             break;
         }
-        let slot = &bucket.slots[number];
-        let life = slot.life();
-        let left = life.left(slot.protocol(), now);
-        if life.is_moving() {
-            continue;
-        }
-        if left < 0 {
-            free += 1;
-        }
-        if left < soonest {
-            soonest = left;
-            place.number = number;
-            place.life = life;
-        }
+        let life = bucket.slots[number].life();
+        let moving = u64::from(life.tenant() & 1);
+        let left = minus(u64::from(life.over()), u64::from(now)) | moving << NEVER;
+        free += is_zero(left);
+        // The places are the lowest bits, so that one number tells both.
+        soonest = min(soonest, left * PLACES as u64 + number as u64);
     }
-    (place, free)
+    (soonest as usize & (PLACES - 1), free)
 }
 
 #[cfg(test)]

@@ -218,11 +218,11 @@ impl RawSlot {
     /// The conversation, if it is live.
     fn flow(&self, now: u32) -> Option<LiveFlow> {
         let (tuple, life) = (Tuple::from_words(self.words), Life(self.life));
-        let is_live = !life.is_moving() && life.is_live(tuple.protocol, now);
+        let is_live = !life.is_moving() && life.is_live(now);
         is_live.then(|| LiveFlow {
             tuple,
             age: now.saturating_sub(u32::try_from(self.made).unwrap_or(u32::MAX)),
-            idle: now.saturating_sub(life.used()),
+            idle: now.saturating_sub(life.used(tuple.protocol)),
             state: life.state(),
         })
     }

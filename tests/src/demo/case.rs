@@ -10,6 +10,7 @@ use crate::lab::Lab;
 use crate::lab::conversation::{Call, Outcome, datagram};
 use crate::lab::frame::{self, Defect};
 use crate::lab::packet::{Ear, Injector};
+use crate::lab::product::{CounterName, counter};
 use crate::lab::wire::Wire;
 
 /// A flow, and what is expected of it.
@@ -17,14 +18,27 @@ use crate::lab::wire::Wire;
 pub(super) struct Case {
     /// What it shows, in a few words.
     pub title: String,
-    /// The side on which it arrives.
+    /// The side of the edge on which it runs.
     pub side: Side,
+    /// Who opens it.
+    pub opener: Opener,
     /// What is sent.
     pub probe: Probe,
     /// What the receiving socket must say with the filter in place.
     pub expected: Outcome,
-    /// The counter that must move, and no other.
-    pub counter: String,
+    /// The counter of the inbound hook that must move, if one must.
+    pub inbound: Option<String>,
+    /// The same of the outbound hook.
+    pub outbound: Option<String>,
+}
+
+/// Who opens a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// Somebody out there.
+    World,
+    /// The edge itself.
+    Edge,
 }
 
 /// A side of the edge.
@@ -89,6 +103,14 @@ impl Side {
 }
 
 impl Case {
+    /// The counters that must move, and no others.
+    pub(super) fn counters(&self) -> Vec<CounterName> {
+        [("inbound", &self.inbound), ("outbound", &self.outbound)]
+            .into_iter()
+            .filter_map(|(direction, id)| Some(counter(self.side.role(), direction, id.as_ref()?)))
+            .collect()
+    }
+
     /// The case in one line: title, protocol and addresses.
     pub(super) fn flow(&self) -> String {
         let (protocol, from, to) = match &self.probe {
@@ -105,7 +127,13 @@ impl Case {
     pub(super) fn observe(&self, lab: &Lab, token: &[u8], patience: Duration) -> Result<Outcome> {
         let wire = self.side.wire(lab);
         match &self.probe {
-            Probe::Call(call) => call.hold(wire, token, patience),
+            Probe::Call(call) => {
+                let (opener, listener) = match self.opener {
+                    Opener::World => (&wire.world, &wire.edge),
+                    Opener::Edge => (&wire.edge, &wire.world),
+                };
+                call.between(opener, listener, token, patience)
+            }
             Probe::Datagram { from, to, defect } => {
                 let listener = wire.edge.namespace.enter(|| Ok(UdpSocket::bind(to)?))?;
                 let packets = frame::udp(*from, *to, token, *defect)?;

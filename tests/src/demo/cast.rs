@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use edge_filter::policy::{Direction, Endpoint, Policy, Rule};
 use ipnet::IpNet;
 
@@ -32,17 +32,27 @@ pub(super) struct Cast {
     pub front_end: IpAddr,
 }
 
-/// The counters of the documented inbound rows.
+/// The rules of the ten documented rows.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
+    /// The Access Edge to anybody, TCP 5061.
+    pub s1: String,
     /// Public IM partners to the Access Edge, TCP 5061.
     pub s2: String,
+    /// The Access Edge to public IM partners, TCP 5061.
+    pub s3: String,
     /// Clients to the Access Edge, TCP 443.
     pub s4: String,
+    /// The Access Edge to Messenger, TCP 50000-59999.
+    pub s5: String,
+    /// The Access Edge to Messenger, UDP 3478.
+    pub s6: String,
     /// Messenger to the Access Edge, UDP 3478.
     pub s7: String,
     /// Anybody to the Access Edge, TCP 5269.
     pub s8: String,
+    /// The Access Edge to anybody, TCP 5269.
+    pub s9: String,
     /// Anybody to the internal edge, TCP 23456.
     pub s10: String,
 }
@@ -77,9 +87,9 @@ impl Cast {
     /// Casts the players of `family`.
     pub(super) fn new(policy: &Policy, family: Family) -> Result<Self> {
         let (partners, messenger, xmpp) = (
-            inbound(policy, "external", TCP, 5061)?,
-            inbound(policy, "external", UDP, 3478)?,
-            inbound(policy, "internal", TCP, 23456)?,
+            only(policy, "external", Direction::Inbound, TCP, 5061)?,
+            only(policy, "external", Direction::Inbound, UDP, 3478)?,
+            only(policy, "internal", Direction::Inbound, TCP, 23456)?,
         );
         // Addresses that the policy does not name (RFC 5737, RFC 3849).
         let cast = Self {
@@ -107,38 +117,70 @@ impl Cast {
 impl Rows {
     /// Finds the rows' rules.
     pub(super) fn new(policy: &Policy) -> Result<Self> {
-        let id = |role, protocol, port| -> Result<String> {
-            Ok(inbound(policy, role, protocol, port)?.id.clone())
+        use Direction::{Inbound, Outbound};
+        let external = |direction, protocol, port| -> Result<String> {
+            Ok(only(policy, "external", direction, protocol, port)?
+                .id
+                .clone())
+        };
+        // Two rows open 5061 from the Access Edge; the one to partners comes first, or
+        // it would never count.
+        let sip = opening(policy, "external", Outbound, TCP, 5061);
+        let [s3, s1] = sip[..] else {
+            bail!(
+                "{}: {} outbound rules of external open port 5061, not two",
+                policy.name,
+                sip.len()
+            );
         };
         Ok(Self {
-            s2: id("external", TCP, 5061)?,
-            s4: id("external", TCP, 443)?,
-            s7: id("external", UDP, 3478)?,
-            s8: id("external", TCP, 5269)?,
-            s10: id("internal", TCP, 23456)?,
+            s1: s1.id.clone(),
+            s2: external(Inbound, TCP, 5061)?,
+            s3: s3.id.clone(),
+            s4: external(Inbound, TCP, 443)?,
+            s5: external(Outbound, TCP, 50_000)?,
+            s6: external(Outbound, UDP, 3478)?,
+            s7: external(Inbound, UDP, 3478)?,
+            s8: external(Inbound, TCP, 5269)?,
+            s9: external(Outbound, TCP, 5269)?,
+            s10: only(policy, "internal", Inbound, TCP, 23456)?.id.clone(),
         })
     }
 }
 
-/// The only inbound rule of a role that opens this port.
-fn inbound<'a>(policy: &'a Policy, side: &'a str, protocol: u8, port: u16) -> Result<&'a Rule> {
+/// The rules of a hook that open this port.
+fn opening<'a>(
+    policy: &'a Policy,
+    role: &'a str,
+    direction: Direction,
+    protocol: u8,
+    port: u16,
+) -> Vec<&'a Rule> {
     let opens = |rule: &&Rule| {
         rule.transports.iter().any(|transport| {
             transport.protocol == protocol
                 && transport.ports.iter().any(|range| range.contains(&port))
         })
     };
-    let mut found = policy.rules_of(side, Direction::Inbound).filter(opens);
-    let rule = found.next().with_context(|| {
-        format!(
-            "{}: no inbound rule of {side} opens protocol {protocol} port {port}",
-            policy.name
-        )
-    })?;
-    ensure!(
-        found.next().is_none(),
-        "two inbound rules of {side} open port {port}"
-    );
+    policy.rules_of(role, direction).filter(opens).collect()
+}
+
+/// The only rule of a hook that opens this port.
+fn only<'a>(
+    policy: &'a Policy,
+    role: &'a str,
+    direction: Direction,
+    protocol: u8,
+    port: u16,
+) -> Result<&'a Rule> {
+    let found = opening(policy, role, direction, protocol, port);
+    let [rule] = found[..] else {
+        bail!(
+            "{}: {} {direction} rules of {role} open protocol {protocol} port {port}, not one",
+            policy.name,
+            found.len()
+        );
+    };
     Ok(rule)
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Every flow is sent twice. Without the filter all of them must arrive, or their
 //! failure would prove nothing. With it, the receiving socket must say what the
-//! policy says, and the counter that the policy names must have counted exactly
-//! what was sent.
+//! policy says, and the counters that the policy names, on both sides of the device,
+//! must have counted exactly what went over the wire.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::lab::conversation::Outcome;
 use crate::lab::meter::Meter;
 use crate::lab::product::{Mode, binary};
 use crate::lab::wire::Traffic;
-use crate::lab::{Lab, Plan};
+use crate::lab::{Lab, Plan, Shape};
 
 mod case;
 mod cases;
@@ -52,10 +52,7 @@ pub fn run() -> Result<bool> {
 
     let lab = Lab::new(plan(&[v4, v6]))?;
     control(&lab, &cases)?;
-    println!(
-        "Without the filter, all {} flows reach the edge.",
-        cases.len()
-    );
+    println!("Without the filter, all {} flows arrive.", cases.len());
 
     let inside = lab.mounts.write("lync-2013-port-summary.yaml", &text)?;
     let received = received(&lab)?;
@@ -122,6 +119,7 @@ fn plan(casts: &[Cast]) -> Plan {
         internal: Vec::new(),
         inside: Vec::new(),
         outside_queues: 1,
+        shape: Shape::Host,
     };
     for cast in casts {
         plan.external.extend([cast.access_edge, cast.other_edge]);
@@ -163,7 +161,7 @@ fn enforce(lab: &Lab, cases: &[Case]) -> Result<Vec<Line>> {
             LONG
         };
         let observed = case.observe(lab, &token("enforced", index), patience)?;
-        lines.push(Line::new(case, observed, meter.read()?));
+        lines.push(Line::new(case, observed, &meter.read()?));
     }
     Ok(lines)
 }
@@ -178,7 +176,7 @@ fn received(lab: &Lab) -> Result<[Traffic; 2]> {
     Ok([lab.external.edge.received()?, lab.internal.edge.received()?])
 }
 
-/// Whether all counters of a device add up to the packets that it received.
+/// Whether all inbound counters of a device add up to the packets that it received.
 fn sums(lab: &Lab, before: [Traffic; 2]) -> Result<bool> {
     let counters = lab.counters()?;
     let mut agree = true;

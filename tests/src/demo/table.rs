@@ -19,32 +19,36 @@ pub(super) struct Line {
 
 impl Line {
     /// Holds what a case expects against what was seen.
-    pub(super) fn new(case: &Case, observed: Outcome, reading: Reading) -> Self {
-        let counted_right = reading.is_all(case.side.role(), &case.counter);
+    pub(super) fn new(case: &Case, observed: Outcome, reading: &Reading) -> Self {
+        let expected = case.counters();
+        let counted_right = reading.is(&expected);
         let mut moved: Vec<String> = reading
             .counted
-            .into_iter()
-            .map(|((role, id), count)| {
+            .iter()
+            .map(|((role, direction, id), count)| {
                 let of = if role == case.side.role() {
                     String::new()
                 } else {
                     format!("{role} ")
                 };
-                format!("{of}{id} +{}", count.packets)
+                let sign = if direction == "inbound" { "←" } else { "→" };
+                format!("{of}{sign} {id} +{}", count.packets)
             })
             .collect();
         if moved.is_empty() {
             moved.push("none".to_owned());
         }
         if !counted_right {
-            let sent: u64 = reading.sent.values().map(|sent| sent.packets).sum();
-            moved.push(format!("(expected {} +{sent})", case.counter));
+            let (sent, received) = (&reading.sent, &reading.received);
+            moved.push(format!(
+                "(expected {expected:?}; sent {sent:?}, received {received:?})"
+            ));
         }
         Self {
             flow: case.flow(),
             expected: case.expected,
             observed,
-            counter: moved.join(" "),
+            counter: moved.join("\n"),
             counted_right,
         }
     }

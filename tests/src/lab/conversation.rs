@@ -1,8 +1,7 @@
-//! Real conversations between the two sides of a wire, over the kernel's own
-//! sockets.
+//! Real conversations over the kernel's own sockets.
 //!
-//! A token travels from the world to the edge and back. What is reported is what
-//! the sockets received; nobody asks the filter.
+//! A token travels from the opener to the listener and back. What is reported is
+//! what the sockets received; nobody asks the filter.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -17,16 +16,16 @@ use nix::sys::socket::{
 };
 
 use super::packet::time_value;
-use super::wire::Wire;
+use super::wire::{End, Wire};
 
-/// A conversation that the world opens.
+/// A conversation that somebody opens.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     /// TCP or UDP.
     pub transport: Transport,
     /// The opener; port 0 for one of the kernel's choice.
     pub from: SocketAddr,
-    /// Where the edge listens.
+    /// Where the other side listens.
     pub to: SocketAddr,
 }
 
@@ -42,11 +41,11 @@ pub enum Transport {
 /// What the sockets received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The edge's socket received the token, and the opener its echo.
+    /// The listener received the token, and the opener its echo.
     Answered,
-    /// The edge's socket received the token; no echo was received, or none sent.
+    /// The listener received the token; no echo was received, or none sent.
     Arrived,
-    /// The edge's socket received nothing.
+    /// The listener received nothing.
     Nothing,
 }
 
@@ -74,28 +73,44 @@ impl Outcome {
 }
 
 impl Call {
-    /// Holds the conversation over `wire`, waiting `patience` at each step.
+    /// Has the world open the conversation over `wire`, waiting `patience` at each step.
     pub fn hold(&self, wire: &Wire, token: &[u8], patience: Duration) -> Result<Outcome> {
+        self.between(&wire.world, &wire.edge, token, patience)
+    }
+
+    /// Has `opener` open the conversation with `listener`.
+    pub fn between(
+        &self,
+        opener: &End,
+        listener: &End,
+        token: &[u8],
+        patience: Duration,
+    ) -> Result<Outcome> {
         match self.transport {
-            Transport::Tcp => self.hold_tcp(wire, token, patience),
-            Transport::Udp => self.hold_udp(wire, token, patience),
+            Transport::Tcp => self.hold_tcp(opener, listener, token, patience),
+            Transport::Udp => self.hold_udp(opener, listener, token, patience),
         }
         .with_context(|| format!("{:?} from {} to {}", self.transport, self.from, self.to))
     }
 
-    fn hold_tcp(&self, wire: &Wire, token: &[u8], patience: Duration) -> Result<Outcome> {
-        let listener = wire
-            .edge
+    fn hold_tcp(
+        &self,
+        opener: &End,
+        listener: &End,
+        token: &[u8],
+        patience: Duration,
+    ) -> Result<Outcome> {
+        let listener = listener
             .namespace
             .enter(|| Ok(TcpListener::bind(self.to)?))?;
-        // One socket after the other is enough: the edge's kernel completes the
+        // One socket after the other is enough: the listener's kernel completes the
         // handshake by itself, and keeps what has arrived.
-        let Some(mut opener) = self.connect(wire, patience)? else {
+        let Some(mut opener) = self.connect(opener, patience)? else {
             listener.set_nonblocking(true)?;
             let accepted = listener.accept().is_ok();
             ensure!(
                 !accepted,
-                "the edge accepted what the opener could not open"
+                "the listener accepted what the opener could not open"
             );
             return Ok(Outcome::Nothing);
         };
@@ -115,27 +130,25 @@ impl Call {
         // An orderly end, the opener first, so that no packet of this
         // conversation is on its way when the next one begins.
         opener.shutdown(Shutdown::Write)?;
-        let edge_done = in_time(acceptor.read(&mut [0]))? == Some(0);
+        let listener_done = in_time(acceptor.read(&mut [0]))? == Some(0);
         drop(acceptor);
-        let world_done = in_time(opener.read(&mut [0]))? == Some(0);
+        let opener_done = in_time(opener.read(&mut [0]))? == Some(0);
         ensure!(
-            edge_done && world_done,
+            listener_done && opener_done,
             "the conversation did not end in order"
         );
         Ok(Outcome::Answered)
     }
 
-    fn hold_udp(&self, wire: &Wire, token: &[u8], patience: Duration) -> Result<Outcome> {
-        let listener = wire
-            .edge
-            .namespace
-            .enter(|| Ok(UdpSocket::bind(self.to)?))?;
-        let opener = wire
-            .world
-            .namespace
-            .enter(|| Ok(UdpSocket::bind(self.from)?))?;
-        setsockopt(&opener, BindToDevice, &wire.world.device.into())?;
-        opener.connect(self.to)?;
+    fn hold_udp(
+        &self,
+        opener: &End,
+        listener: &End,
+        token: &[u8],
+        patience: Duration,
+    ) -> Result<Outcome> {
+        let listener = listener.namespace.enter(|| Ok(UdpSocket::bind(self.to)?))?;
+        let opener = self.udp(opener)?;
         opener.send(token)?;
         let Some(from) = datagram(&listener, token, patience)? else {
             return Ok(Outcome::Nothing);
@@ -149,14 +162,22 @@ impl Call {
         })
     }
 
-    /// A connected stream from the world, or `None` when nobody answered in time.
-    fn connect(&self, wire: &Wire, patience: Duration) -> Result<Option<TcpStream>> {
+    /// A connected UDP socket of the opener.
+    pub(super) fn udp(&self, opener: &End) -> Result<UdpSocket> {
+        let socket = opener.namespace.enter(|| Ok(UdpSocket::bind(self.from)?))?;
+        setsockopt(&socket, BindToDevice, &opener.device.into())?;
+        socket.connect(self.to)?;
+        Ok(socket)
+    }
+
+    /// A connected stream of the opener, or `None` when nobody answered in time.
+    pub(super) fn connect(&self, opener: &End, patience: Duration) -> Result<Option<TcpStream>> {
         let family = if self.from.is_ipv4() {
             AddressFamily::Inet
         } else {
             AddressFamily::Inet6
         };
-        let socket: OwnedFd = wire.world.namespace.enter(|| {
+        let socket: OwnedFd = opener.namespace.enter(|| {
             Ok(socket(
                 family,
                 SockType::Stream,
@@ -164,7 +185,7 @@ impl Call {
                 None,
             )?)
         })?;
-        setsockopt(&socket, BindToDevice, &wire.world.device.into())?;
+        setsockopt(&socket, BindToDevice, &opener.device.into())?;
         // The send timeout bounds connect(2) too (socket(7)).
         setsockopt(&socket, SendTimeout, &time_value(patience))?;
         setsockopt(&socket, ReceiveTimeout, &time_value(patience))?;

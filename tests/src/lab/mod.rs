@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Two network namespaces and two veth pairs stand for a host with an external
-//! and an internal side; the filter is only ever attached to `external` and
+//! and an internal side, or, with a third namespace for those inside, for a gateway
+//! between them; the filter is only ever attached to `external` and
 //! `internal`. Everything is held by file descriptors of this process (see
 //! [`namespace`] and [`mounts`]), so that it vanishes with it, however it ends.
 
@@ -26,6 +27,7 @@ pub mod offload;
 pub mod packet;
 pub mod product;
 pub mod sample;
+pub mod volume;
 pub mod wire;
 
 use mounts::Mounts;
@@ -37,7 +39,7 @@ use wire::{Wire, WirePlan};
 pub struct Lab {
     /// The host that is protected.
     pub edge: Namespace,
-    /// Everybody else, on both sides of it.
+    /// Everybody else: on both sides of a host, outside of a gateway.
     pub world: Namespace,
     /// The wire of the role `external`.
     pub external: Wire,
@@ -61,6 +63,17 @@ pub struct Plan {
     /// The queues that `outside` sends through; more than one, and `external`
     /// refuses native XDP.
     pub outside_queues: u8,
+    /// What the edge is.
+    pub shape: Shape,
+}
+
+/// What stands at the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A host with two sides.
+    Host,
+    /// A gateway, which forwards between its sides.
+    Gateway,
 }
 
 impl Default for Plan {
@@ -74,6 +87,7 @@ impl Default for Plan {
             internal: pair([192, 0, 2, 130], [0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x10]),
             inside: pair([192, 0, 2, 200], [0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x200]),
             outside_queues: 1,
+            shape: Shape::Host,
         }
     }
 }
@@ -88,6 +102,10 @@ impl Lab {
         );
         let edge = Namespace::new("edge")?;
         let world = Namespace::new("world")?;
+        let site = match plan.shape {
+            Shape::Host => world.clone(),
+            Shape::Gateway => Namespace::new("site")?,
+        };
         // These hold for every device only if `all` says so too (ip-sysctl).
         edge.sysctl("ipv4/conf/all/rp_filter", "0")?;
         edge.sysctl("ipv4/conf/all/accept_source_route", "1")?;
@@ -101,24 +119,30 @@ impl Lab {
                 number: 1,
                 world_queues: plan.outside_queues,
                 edge: plan.external.clone(),
-                world: plan.outside,
+                world: plan.outside.clone(),
             },
         )?;
         let internal = Wire::new(
             &edge,
-            &world,
+            &site,
             &WirePlan {
                 edge_device: "internal",
                 world_device: "inside",
                 number: 2,
                 world_queues: 1,
                 edge: plan.internal.clone(),
-                world: plan.inside,
+                world: plan.inside.clone(),
             },
         )?;
         // Whoever knocks at the wrong side's door gets there by the wrong wire.
         external.world.reach(&plan.internal, external.edge.mac, 2)?;
         internal.world.reach(&plan.external, internal.edge.mac, 2)?;
+        if plan.shape == Shape::Gateway {
+            edge.sysctl("ipv4/ip_forward", "1")?;
+            edge.sysctl("ipv6/conf/all/forwarding", "1")?;
+            external.world.reach(&plan.inside, external.edge.mac, 1)?;
+            internal.world.reach(&plan.outside, internal.edge.mac, 1)?;
+        }
         Ok(Self {
             edge,
             world,

@@ -20,7 +20,7 @@ use super::wire::{End, Traffic};
 /// `PACKET_OUTGOING` of packet(7): the frame was sent by this host.
 const OUTGOING: u8 = 4;
 
-/// Enough for the frames of any test between two calls of [`Tap::sent`], bytes.
+/// Enough for the frames of any test between two calls of [`Tap::seen`], bytes.
 const BUFFER: usize = 64 << 20;
 
 /// Puts frames on a wire.
@@ -30,11 +30,20 @@ pub struct Injector {
     device: &'static str,
 }
 
-/// Counts the frames that a device has sent since the tap was opened.
+/// Counts the frames that a device has sent and received since the tap was opened.
 #[derive(Debug)]
 pub struct Tap {
     socket: OwnedFd,
-    sent: Traffic,
+    seen: Seen,
+}
+
+/// What a [`Tap`] has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What the device has sent.
+    pub sent: Traffic,
+    /// What it has received.
+    pub received: Traffic,
 }
 
 /// Hears every frame that a device hands up: with a filter on it, those that the
@@ -75,22 +84,25 @@ impl Tap {
         setsockopt(&socket, RcvBufForce, &BUFFER).context("give the tap a large buffer")?;
         Ok(Self {
             socket,
-            sent: Traffic::default(),
+            seen: Seen::default(),
         })
     }
 
-    /// What the device has sent by now.
-    pub fn sent(&mut self) -> Result<Traffic> {
+    /// What the device has sent and received by now.
+    pub fn seen(&mut self) -> Result<Seen> {
         let mut nothing = [];
         // MSG_TRUNC answers with the frame's true length, whatever the buffer's.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         while let Some(frame) = receive(&self.socket, &mut nothing, flags)? {
-            if frame.outgoing {
-                self.sent.packets += 1;
-                self.sent.bytes += frame.length as u64;
-            }
+            let sum = if frame.outgoing {
+                &mut self.seen.sent
+            } else {
+                &mut self.seen.received
+            };
+            sum.packets += 1;
+            sum.bytes += frame.length as u64;
         }
-        Ok(self.sent)
+        Ok(self.seen)
     }
 }
 

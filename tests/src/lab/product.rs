@@ -105,8 +105,20 @@ pub struct HookStatus {
     pub link_pinned: bool,
 }
 
-/// Counters that are not zero, by role and id. Inbound hooks alone.
-pub type Moved = BTreeMap<(String, String), Traffic>;
+/// A counter's role, direction and id.
+pub type CounterName = (String, String, String);
+
+/// Counters that are not zero.
+pub type Moved = BTreeMap<CounterName, Traffic>;
+
+/// What passed the hooks, by role and direction.
+pub type Passed = BTreeMap<(String, String), Traffic>;
+
+/// The name of the counter `id` of a hook.
+#[must_use]
+pub fn counter(role: &str, direction: &str, id: &str) -> CounterName {
+    (role.to_owned(), direction.to_owned(), id.to_owned())
+}
 
 impl Mode {
     /// The word on the command line, and in `status --json`.
@@ -130,23 +142,33 @@ impl From<Count> for Traffic {
 }
 
 impl Counters {
-    /// The counters that have counted something, by role and id.
+    /// The counters that have counted something.
     #[must_use]
     pub fn moved(&self) -> Moved {
-        let inbound = self.hooks.iter().filter(|hook| hook.direction == "inbound");
         let mut moved = Moved::new();
-        for hook in inbound {
-            for counter in hook
-                .counters
-                .iter()
-                .filter(|counter| counter.count.packets > 0)
-            {
-                let key = (hook.interface.clone(), counter.id.clone());
-                let sum = moved.entry(key).or_default();
-                *sum = *sum + counter.count.into();
+        for hook in &self.hooks {
+            for part in hook.counters.iter().filter(|part| part.count.packets > 0) {
+                let sum = moved
+                    .entry(counter(&hook.interface, &hook.direction, &part.id))
+                    .or_default();
+                *sum = *sum + part.count.into();
             }
         }
         moved
+    }
+
+    /// What every hook let pass.
+    #[must_use]
+    pub fn passed(&self) -> Passed {
+        let mut passed = Passed::new();
+        for hook in &self.hooks {
+            let parts = hook.counters.iter().filter(|part| part.action == "allow");
+            let sum = passed
+                .entry((hook.interface.clone(), hook.direction.clone()))
+                .or_default();
+            *sum = *sum + parts.map(|part| Traffic::from(part.count)).sum();
+        }
+        passed
     }
 
     /// The inbound total of a role, as the answer itself sums it up.
@@ -166,7 +188,10 @@ impl Counters {
 
 /// What moved between two readings.
 #[must_use]
-pub fn difference(before: &Moved, after: &Moved) -> Moved {
+pub fn difference<K: Clone + Ord>(
+    before: &BTreeMap<K, Traffic>,
+    after: &BTreeMap<K, Traffic>,
+) -> BTreeMap<K, Traffic> {
     after
         .iter()
         .map(|(key, count)| {
