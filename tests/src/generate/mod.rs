@@ -16,6 +16,7 @@ mod image;
 mod mutant;
 mod policy;
 mod pool;
+pub mod sequence;
 
 #[cfg(test)]
 mod figures;

@@ -4,6 +4,7 @@ use edge_filter::compile::{TableImage, compile};
 use edge_filter::policy::Action;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::flow::memory::FlowTable;
 use edge_filter_ebpf::judge;
 use edge_filter_ebpf::memory::{Hook, Memory, NoFlows};
 
@@ -54,6 +55,16 @@ impl HostJudge {
         };
         let counter = judge(&mut Memory::with_linear(frame, linear), &hook);
         (counter != Counter::NOT_LINEAR).then(|| self.verdict(counter))
+    }
+
+    /// Judges a frame in the light of `flows`, which other hooks may share.
+    #[must_use]
+    pub fn judge_with(&self, frame: &[u8], flows: &FlowTable) -> Verdict {
+        let hook = Hook {
+            tables: &self.image,
+            flows,
+        };
+        self.verdict(judge(&mut Memory::new(frame), &hook))
     }
 
     fn verdict(&self, counter: Counter) -> Verdict {

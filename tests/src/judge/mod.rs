@@ -1,6 +1,7 @@
 //! The three that judge a frame: the reference model, the data path on the
 //! host, and the data path in the kernel. They must agree on every frame.
 
+mod clock;
 mod host;
 mod kernel;
 mod model;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use edge_filter::policy::{Action, Direction, Policy};
 
+pub use clock::{Entry, KernelClock};
 pub use host::HostJudge;
 pub use kernel::{KernelJudge, require_root};
 pub use model::ModelJudge;
