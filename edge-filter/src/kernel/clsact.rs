@@ -169,12 +169,38 @@ fn set(
 }
 
 /// Makes the qdisc; whether there was none.
+///
+/// # Errors
+/// The kernel refuses, or another qdisc has the place. That of kind `ingress` would
+/// take the filter, and run it on what arrives.
 fn make_qdisc(device_index: u32) -> io::Result<bool> {
     let request = Message::NewQueueDiscipline(qdisc(device_index));
     match netlink::change(NETLINK_ROUTE, request, NLM_F_CREATE | NLM_F_EXCL) {
-        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+            if is_clsact(device_index)? {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
         made => made.map(|()| true),
     }
+}
+
+/// Whether the qdisc of what arrives and leaves is clsact.
+fn is_clsact(device_index: u32) -> io::Result<bool> {
+    let request = Message::GetQueueDiscipline(message(device_index, TcHandle::UNSPEC));
+    let qdiscs = netlink::dump(NETLINK_ROUTE, request)?;
+    Ok(qdiscs.iter().any(|answer| match answer {
+        Message::NewQueueDiscipline(found) => {
+            let is_kind = |attribute: &TcAttribute| {
+                matches!(attribute, TcAttribute::Kind(kind) if kind == CLSACT)
+            };
+            found.header.index.cast_unsigned() == device_index
+                && found.attributes.iter().any(is_kind)
+        }
+        _ => false,
+    }))
 }
 
 fn remove_qdisc(device_index: u32) -> io::Result<()> {

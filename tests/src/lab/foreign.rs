@@ -1,5 +1,5 @@
-//! An XDP program that is not edge-filter's, attached as other programs would
-//! attach theirs. It passes everything.
+//! Programs that are not edge-filter's, attached as others would attach theirs. They
+//! pass everything.
 
 use std::ffi::CString;
 use std::io;
@@ -21,12 +21,17 @@ const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_XDP: u32 = 37;
+const BPF_TCX_EGRESS: u32 = 47;
+const BPF_F_BEFORE: u32 = 1 << 3;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// `r0 = XDP_PASS; exit`, as the kernel's instruction encoding has it.
-const PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+const XDP_PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+/// `r0 = TCX_NEXT; exit`: minus one, which leaves the verdict to others.
+const TCX_NEXT: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
 
 /// A loaded program. It lives as long as this, or what is attached or pinned.
 #[derive(Debug)]
@@ -88,16 +93,25 @@ struct GetFdById {
 }
 
 impl Foreign {
-    /// Loads it.
+    /// Loads one for what arrives.
     pub fn load() -> Result<Self> {
+        Self::load_kind(BPF_PROG_TYPE_XDP, &XDP_PASS)
+    }
+
+    /// Loads one for what leaves.
+    pub fn load_egress() -> Result<Self> {
+        Self::load_kind(BPF_PROG_TYPE_SCHED_CLS, &TCX_NEXT)
+    }
+
+    fn load_kind(prog_type: u32, instructions: &'static [u64; 2]) -> Result<Self> {
         let mut prog_name = [0; 16];
         prog_name[..7].copy_from_slice(b"foreign");
         let program = bpf_fd(
             BPF_PROG_LOAD,
             &ProgLoad {
-                prog_type: BPF_PROG_TYPE_XDP,
+                prog_type,
                 insn_cnt: 2,
-                insns: PASS.as_ptr() as u64,
+                insns: instructions.as_ptr() as u64,
                 license: c"GPL".as_ptr() as u64,
                 log_level: 0,
                 log_size: 0,
@@ -118,13 +132,23 @@ impl Foreign {
         } else {
             XDP_FLAGS_SKB_MODE
         };
+        self.link(end, BPF_XDP, flags)
+    }
+
+    /// Attaches it by TCX to what leaves, before all others or behind them.
+    pub fn attach_egress(&self, end: &End, before: bool) -> Result<ForeignLink> {
+        let flags = if before { BPF_F_BEFORE } else { 0 };
+        self.link(end, BPF_TCX_EGRESS, flags)
+    }
+
+    fn link(&self, end: &End, attach_type: u32, flags: u32) -> Result<ForeignLink> {
         let link = end.namespace.enter(|| {
             let target_ifindex = if_nametoindex(end.device)?;
             let prog_fd = u32::try_from(self.program.as_raw_fd())?;
             let attributes = LinkCreate {
                 prog_fd,
                 target_ifindex,
-                attach_type: BPF_XDP,
+                attach_type,
                 flags,
             };
             Ok(bpf_fd(BPF_LINK_CREATE, &attributes)?)

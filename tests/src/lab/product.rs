@@ -86,6 +86,49 @@ pub struct Status {
     pub policy: PolicyInfo,
     /// One for each device and direction.
     pub hooks: Vec<HookStatus>,
+    /// The flow table.
+    pub flows: Fill,
+}
+
+/// `flows` of `status --json`.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+pub struct Fill {
+    /// What it can hold.
+    pub entries_max: u32,
+    /// What it holds.
+    pub entries_used: u32,
+}
+
+/// `flows --json`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Flows {
+    /// What the table can hold.
+    pub entries_max: u32,
+    /// What it holds.
+    pub entries_used: u32,
+    /// What had to give way.
+    pub evicted: u64,
+    /// The conversations.
+    pub flows: Vec<Flow>,
+}
+
+/// A conversation of `flows --json`.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+pub struct Flow {
+    /// The rule that lets its replies pass.
+    pub rule: Option<String>,
+    /// `tcp`, `udp` or a number.
+    pub protocol: String,
+    /// The opener.
+    pub from: String,
+    /// The other side.
+    pub to: String,
+    /// Seconds since it was opened.
+    pub age_seconds: u32,
+    /// Seconds since its opener used it.
+    pub idle_seconds: u32,
+    /// `open`, `closing` or `reset`.
+    pub state: String,
 }
 
 /// One hook of `status --json`.
@@ -99,6 +142,8 @@ pub struct HookStatus {
     pub hook: String,
     /// `native` or `generic`; `None` where the hook knows no modes.
     pub mode: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: String,
     /// The kernel's id of the program.
     pub program_id: u32,
     /// Whether the link outlives its maker.
@@ -273,6 +318,12 @@ impl Lab {
     pub fn counters(&self) -> Result<Counters> {
         let output = self.run(&["counters", "--json"], 0)?;
         serde_json::from_slice(&output.stdout).context("read `counters --json`")
+    }
+
+    /// `flows --json`.
+    pub fn flows(&self) -> Result<Flows> {
+        let output = self.run(&["flows", "--json"], 0)?;
+        serde_json::from_slice(&output.stdout).context("read `flows --json`")
     }
 
     /// `status --json`.

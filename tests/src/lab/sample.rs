@@ -27,3 +27,16 @@ pub fn longer() -> String {
                 [edge], ports: [23] }, protocol: tcp, action: drop }\n";
     POLICY.replacen("    rules:\n", &format!("    rules:\n{rule}"), 1)
 }
+
+/// The same rules, and one for what the edge opens: TCP 5061 and UDP 3478 to anybody.
+#[must_use]
+pub fn both_ways() -> String {
+    let rules = "      - { id: sip-out, interface: external, direction: outbound, from: { networks: \
+                 [edge] }, to: { ports: [5061] }, protocol: tcp, action: allow }\n      \
+                 - { id: stun-out, interface: external, direction: outbound, from: { networks: \
+                 [edge] }, to: { ports: [3478] }, protocol: udp, action: allow }\n";
+    POLICY.replace(
+        "devices: [external],",
+        "devices: [external], outbound: enforce,",
+    ) + rules
+}
