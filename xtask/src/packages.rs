@@ -14,10 +14,20 @@ struct Program {
     packages: [&'static str; 4],
 }
 
-const PROGRAMS: &[Program] = &[Program {
-    name: "ip",
-    packages: ["iproute2", "iproute", "iproute2", "iproute2"],
-}];
+const PROGRAMS: &[Program] = &[
+    Program {
+        name: "ip",
+        packages: ["iproute2", "iproute", "iproute2", "iproute2"],
+    },
+    Program {
+        name: "tc",
+        packages: ["iproute2", "iproute-tc", "iproute2", "iproute2"],
+    },
+    Program {
+        name: "nft",
+        packages: ["nftables"; 4],
+    },
+];
 
 /// A package manager and the words that install without a question.
 struct Manager {
