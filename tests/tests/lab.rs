@@ -24,7 +24,7 @@ fn pairs(edge: &[IpAddr], world: &[IpAddr]) -> Vec<(IpAddr, IpAddr)> {
 #[test]
 fn conversations_are_answered_on_both_wires() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let sides = [
         (&lab.external, pairs(&plan.external, &plan.outside)),
         (&lab.internal, pairs(&plan.internal, &plan.inside)),
@@ -53,7 +53,7 @@ fn conversations_are_answered_on_both_wires() -> Result<()> {
 #[test]
 fn a_wire_is_silent_and_the_tap_counts_what_the_device_counts() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let mut tap = Tap::new(&lab.external.world)?;
     sleep(Duration::from_millis(1500));
     assert_eq!(
@@ -97,7 +97,7 @@ fn arrives(wire: &Wire, from: SocketAddr, to: SocketAddr, defect: Defect) -> Res
 #[test]
 fn crafted_frames_arrive() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     for (from, to) in pairs(&plan.external, &plan.outside) {
         let defects: &[Defect] = if from.is_ipv4() {
             &[Defect::None, Defect::Fragments, Defect::SourceRoute]
@@ -124,7 +124,7 @@ fn crafted_frames_arrive() -> Result<()> {
 #[test]
 fn a_borrowed_source_arrives() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     for (from, to) in plan.external.iter().zip(&plan.internal) {
         let (from, to) = ((*from, 40_000).into(), (*to, 3478).into());
         assert!(
@@ -138,7 +138,7 @@ fn a_borrowed_source_arrives() -> Result<()> {
 #[test]
 fn a_tagged_frame_is_heard() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     for (from, to) in pairs(&plan.external, &plan.outside) {
         let ear = Ear::new(&lab.external.edge)?;
         let injector = Injector::new(&lab.external.world)?;
@@ -161,7 +161,7 @@ fn a_tagged_frame_is_heard() -> Result<()> {
 #[test]
 fn a_foreign_program_passes_everything() -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let foreign = Foreign::load()?;
     for native in [true, false] {
         let _link = foreign.attach(&lab.external.edge, native)?;
@@ -183,7 +183,7 @@ fn a_foreign_program_passes_everything() -> Result<()> {
 
 #[test]
 fn too_many_queues_refuse_native_xdp_alone() -> Result<()> {
-    let lab = Lab::new(Plan {
+    let lab = Lab::new(&Plan {
         outside_queues: 4,
         ..Plan::default()
     })?;

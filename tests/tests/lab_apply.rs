@@ -17,7 +17,7 @@ const TOKEN: &[u8] = b"a token of more than sixteen bytes";
 
 /// A lab in which [`sample::POLICY`] lies ready.
 fn lab() -> Result<(Lab, std::path::PathBuf)> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     Ok((lab, policy))
 }
@@ -227,7 +227,7 @@ fn without_bpffs_it_says_so() -> Result<()> {
 /// The lab whose external device has fewer receive queues than its peer sends
 /// through: veth refuses native XDP there (`ENOSPC`).
 fn narrow_lab() -> Result<(Lab, std::path::PathBuf)> {
-    let lab = Lab::new(Plan {
+    let lab = Lab::new(&Plan {
         outside_queues: 4,
         ..Plan::default()
     })?;

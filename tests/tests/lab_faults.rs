@@ -12,7 +12,7 @@ use edge_filter_tests::lab::{Lab, Plan, sample};
 
 /// A lab that enforces [`sample::POLICY`].
 fn enforcing() -> Result<(Lab, PathBuf)> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     lab.apply(&policy, Mode::Native)?;
     Ok((lab, policy))

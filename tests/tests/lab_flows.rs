@@ -1,14 +1,15 @@
 //! The flow table of a host: what it takes over, what it shows, what it forgets, and
 //! that nobody outside can make it do either.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Read;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::craft::{Frame, Ip, flag, tcp, udp};
 use edge_filter_tests::generate::seeded;
+use edge_filter_tests::lab::open::Open;
 use edge_filter_tests::lab::packet::Injector;
 use edge_filter_tests::lab::product::{Mode, counter};
 use edge_filter_tests::lab::{Lab, Plan, sample};
@@ -19,50 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SHORT: Duration = Duration::from_millis(300);
 /// Random tries to come in by a source port alone.
 const TRIES: usize = 10_000;
-/// Packets of the flood in a soak run; a tenth otherwise.
-const FLOOD: usize = 5_000_000;
-/// Frames of the flood between two round trips: fewer than a veth's ring holds.
+/// Frames between two looks at the device: fewer than a veth's ring holds.
 const BURST: usize = 64;
-/// Conversations that go on under the flood.
-const CONVERSATIONS: usize = 100;
 
-/// A conversation that the edge has opened: its own end, and the other.
-struct Open {
-    edge: TcpStream,
-    world: TcpStream,
-}
-
-impl Open {
-    /// Opens it to this port of the world.
-    fn new(lab: &Lab, to: SocketAddr) -> Result<Self> {
-        let listener = lab.world.enter(|| Ok(TcpListener::bind(to)?))?;
-        Self::to(lab, &listener, to)
-    }
-
-    /// Opens it to a listener, at an address of its that may be written otherwise.
-    fn to(lab: &Lab, listener: &TcpListener, to: SocketAddr) -> Result<Self> {
-        let edge = lab
-            .edge
-            .enter(|| Ok(TcpStream::connect_timeout(&to, PATIENCE)?))
-            .with_context(|| format!("open a conversation with {to}"))?;
-        let (world, _) = listener.accept()?;
-        Ok(Self { edge, world })
-    }
-
-    /// Whether what the world says arrives.
-    fn hears(&mut self, patience: Duration) -> Result<bool> {
-        self.world.write_all(b"x")?;
-        self.edge.set_read_timeout(Some(patience))?;
-        match self.edge.read(&mut [0; 16]) {
-            Ok(length) => Ok(length > 0),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
+/// A conversation that the edge opens.
+fn open_to(lab: &Lab, to: IpAddr, port: u16) -> Result<Open> {
+    Open::new(&lab.edge, &lab.world, SocketAddr::new(to, port))
 }
 
 fn lab_with(policy: &str) -> Result<(Lab, PathBuf)> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", policy)?;
     Ok((lab, policy))
 }
@@ -94,13 +61,13 @@ fn what_was_open_before_goes_on_whoever_speaks_next() -> Result<()> {
     };
     let mut open = Vec::new();
     for address in &plan.outside {
-        open.push(Open::new(&lab, (*address, 5061).into())?);
+        open.push(open_to(&lab, *address, 5061)?);
     }
     // A socket of IPv6 whose packets are IPv4.
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5061));
     let listener = lab.world.enter(|| Ok(TcpListener::bind(any)?))?;
-    open.push(Open::to(&lab, &listener, (mapped, 5061).into())?);
-    let mut refused = Open::new(&lab, (plan.outside[0], 5062).into())?;
+    open.push(Open::with(&lab.edge, &listener, (mapped, 5061).into())?);
+    let mut refused = open_to(&lab, plan.outside[0], 5062)?;
     let (edge, world) = datagrams(&lab, &plan, 3478)?;
 
     lab.apply(&policy, Mode::Native)?;
@@ -122,7 +89,7 @@ fn flows_are_listed_with_their_rules() -> Result<()> {
     assert_eq!(lab.flows()?.flows, []);
     let mut open = Vec::new();
     for address in &plan.outside {
-        open.push(Open::new(&lab, (*address, 5061).into())?);
+        open.push(open_to(&lab, *address, 5061)?);
     }
     let (edge, _world) = datagrams(&lab, &plan, 3478)?;
     edge.send(b"x")?;
@@ -133,8 +100,8 @@ fn flows_are_listed_with_their_rules() -> Result<()> {
     );
     for conversation in &open {
         let (from, to) = (
-            conversation.edge.local_addr()?,
-            conversation.edge.peer_addr()?,
+            conversation.opener.local_addr()?,
+            conversation.opener.peer_addr()?,
         );
         let found = flows
             .flows
@@ -182,7 +149,7 @@ fn a_table_of_another_size_takes_over_what_the_former_held() -> Result<()> {
     let plan = Plan::default();
     let (lab, policy) = lab()?;
     lab.apply(&policy, Mode::Native)?;
-    let mut open = Open::new(&lab, (plan.outside[0], 5061).into())?;
+    let mut open = open_to(&lab, plan.outside[0], 5061)?;
     let (edge, world) = datagrams(&lab, &plan, 3478)?;
     edge.send(b"x")?;
     // A socket that is not connected is known by its packets alone.
@@ -223,7 +190,7 @@ fn a_rule_that_is_gone_admits_no_more_replies() -> Result<()> {
     let plan = Plan::default();
     let (lab, policy) = lab()?;
     lab.apply(&policy, Mode::Native)?;
-    let mut open = Open::new(&lab, (plan.outside[0], 5061).into())?;
+    let mut open = open_to(&lab, plan.outside[0], 5061)?;
     let (edge, world) = datagrams(&lab, &plan, 3478)?;
     edge.send(b"x")?;
     let text = sample::both_ways();
@@ -249,8 +216,8 @@ fn a_rule_that_is_gone_admits_no_more_replies() -> Result<()> {
 
     // With the rule the conversation goes on: TCP has said it again and again.
     lab.apply(&policy, Mode::Native)?;
-    open.edge.set_read_timeout(Some(PATIENCE))?;
-    ensure!(open.edge.read(&mut [0; 16])? > 0, "it does not go on");
+    open.opener.set_read_timeout(Some(PATIENCE))?;
+    ensure!(open.opener.read(&mut [0; 16])? > 0, "it does not go on");
     Ok(())
 }
 
@@ -330,134 +297,5 @@ fn a_full_table_never_costs_the_opener_its_packet() -> Result<()> {
         100 - u64::from(flows.entries_used),
         "{flows:?}"
     );
-    Ok(())
-}
-
-/// Every port that outsiders may open is flooded from random sources, with listeners
-/// that answer. Nothing of it is remembered, and what the edge has opened goes on.
-#[test]
-fn a_flood_from_outside_spends_no_state() -> Result<()> {
-    let plan = Plan::default();
-    let (lab, policy) = lab()?;
-    // Answers to anybody have somewhere to go.
-    lab.edge
-        .ip("route add default dev external\nroute add ::/0 dev external\n")?;
-    lab.apply(&policy, Mode::Native)?;
-    let (edge4, edge6) = (plan.external[0], plan.external[1]);
-    let web: Vec<TcpListener> = [edge4, edge6]
-        .into_iter()
-        .map(|address| lab.edge.enter(|| Ok(TcpListener::bind((address, 443))?)))
-        .collect::<Result<_>>()?;
-    let stun: Vec<UdpSocket> = [edge4, edge6]
-        .into_iter()
-        .map(|address| {
-            let socket = lab.edge.enter(|| Ok(UdpSocket::bind((address, 3478))?))?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        })
-        .collect::<Result<_>>()?;
-
-    // Half of the conversations are TCP, half UDP, of both families.
-    let mut tcp_open = Vec::new();
-    let mut udp_open = Vec::new();
-    for address in &plan.outside {
-        let listener = lab
-            .world
-            .enter(|| Ok(TcpListener::bind((*address, 5061))?))?;
-        let echo = lab.world.enter(|| Ok(UdpSocket::bind((*address, 3478))?))?;
-        echo.set_read_timeout(Some(PATIENCE))?;
-        for _ in 0..CONVERSATIONS / 4 {
-            let open = Open::to(&lab, &listener, (*address, 5061).into())?;
-            open.world.set_read_timeout(Some(PATIENCE))?;
-            tcp_open.push(open);
-            let own = if address.is_ipv4() { edge4 } else { edge6 };
-            let edge = lab.edge.enter(|| Ok(UdpSocket::bind((own, 0))?))?;
-            edge.connect((*address, 3478))?;
-            edge.set_read_timeout(Some(PATIENCE))?;
-            edge.send(b"x")?;
-            echo.recv(&mut [0; 16])?;
-            udp_open.push((edge, echo.try_clone()?));
-        }
-    }
-    let used = lab.status()?.flows.entries_used;
-    assert_eq!(used as usize, CONVERSATIONS);
-
-    let injector = Injector::new(&lab.external.world)?;
-    let (edge_mac, world_mac) = (lab.external.edge.mac, lab.external.world.mac);
-    let dice = &mut seeded(soak::first_seed());
-    let flood = soak::times(FLOOD);
-    let mut sent = 0;
-    let mut round = 0_usize;
-    while sent < flood {
-        for _ in 0..BURST {
-            let v4 = dice.random_ratio(1, 2);
-            let (from, to) = if v4 {
-                // Outside of everything that the machine or the filter calls its own.
-                let [a, b, c] = [
-                    dice.random_range(11..100),
-                    dice.random(),
-                    dice.random_range(1..255),
-                ];
-                (IpAddr::from([a, 20, b, c]), edge4)
-            } else {
-                let [a, b]: [u16; 2] = [dice.random(), dice.random()];
-                (IpAddr::from([0x2600, a, b, 0, 0, 0, 0, 9]), edge6)
-            };
-            let port = dice.random_range(1..=65_535);
-            let segment = match dice.random_range(0..4) {
-                0 => tcp().ports(port, 443),
-                1 => tcp().ports(443, 443),
-                2 => udp().ports(port, 3478),
-                _ => udp().ports(3478, 3478),
-            };
-            let frame = Frame::from(Ip::new(from, to, segment));
-            injector.send(&frame.to(edge_mac).sent_by(world_mac).bytes())?;
-            sent += 1;
-        }
-        // The listeners answer all who ask.
-        for socket in &stun {
-            let mut buffer = [0; 64];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                // Some of the random sources are nobody's.
-                let _ = socket.send_to(&buffer[..length], from);
-            }
-        }
-        // One packet each way of one conversation, the world's answer included.
-        let open = &mut tcp_open[round % (CONVERSATIONS / 2)];
-        open.edge.write_all(b"x")?;
-        open.world
-            .read_exact(&mut [0])
-            .context("a packet of the edge is lost")?;
-        ensure!(open.hears(PATIENCE)?, "a TCP reply is lost");
-        let (edge, world) = &udp_open[round % (CONVERSATIONS / 2)];
-        edge.send(b"x")?;
-        let (length, from) = world
-            .recv_from(&mut [0; 16])
-            .context("a datagram is lost")?;
-        ensure!(
-            length == 1 && from == edge.local_addr()?,
-            "somebody else's datagram"
-        );
-        world.send_to(b"x", from)?;
-        edge.recv(&mut [0; 16]).context("a UDP reply is lost")?;
-        round += 1;
-    }
-    drop(web);
-    let moved = lab.counters()?.moved();
-    let count = |direction, id| {
-        moved
-            .get(&counter("external", direction, id))
-            .map_or(0, |count| count.packets)
-    };
-    println!("{sent} packets, {round} round trips of each kind: {moved:?}");
-    let received = count("inbound", "web") + count("inbound", "stun");
-    assert!(
-        received * 100 >= sent as u64 * 99,
-        "{received} of {sent} were received"
-    );
-    assert!(count("outbound", "web/reply") > 0 && count("outbound", "stun/reply") > 0);
-    let flows = lab.flows()?;
-    assert_eq!(flows.entries_used, used, "the flood is remembered");
-    assert_eq!(flows.evicted, 0);
     Ok(())
 }

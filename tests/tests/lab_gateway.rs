@@ -1,13 +1,14 @@
 //! A gateway: what its inner side opens is tracked at XDP alone, and what was forwarded
 //! before the first `apply` goes on, as far as the kernel knows it.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::open::Open;
 use edge_filter_tests::lab::product::{Mode, counter};
 use edge_filter_tests::lab::{Lab, Plan, Shape};
 
@@ -47,40 +48,10 @@ const TRACKED: &str = "table inet lab {\n  chain forward {\n    type filter hook
 const MASQUERADED: &str = "table ip lab {\n  chain out {\n    type nat hook postrouting priority \
                            100;\n    oifname \"external\" snat to 192.0.2.10\n  }\n}\n";
 
-/// A conversation through the gateway that the inner side has opened.
-struct Through {
-    inner: TcpStream,
-    outer: TcpStream,
-}
-
-impl Through {
-    fn open(lab: &Lab, plan: &Plan, family: usize) -> Result<Self> {
-        let to = SocketAddr::new(plan.outside[family], 5061);
-        let listener = lab.world.enter(|| Ok(TcpListener::bind(to)?))?;
-        let site = &lab.internal.world.namespace;
-        let inner = site.enter(|| Ok(TcpStream::connect_timeout(&to, PATIENCE)?))?;
-        let (outer, _) = listener.accept()?;
-        outer.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { inner, outer })
-    }
-
-    /// Whether what the outer side says arrives.
-    fn hears(&mut self, patience: Duration) -> Result<bool> {
-        self.outer.write_all(b"x")?;
-        self.inner.set_read_timeout(Some(patience))?;
-        match self.inner.read(&mut [0; 16]) {
-            Ok(length) => Ok(length > 0),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What the inner side says arrives.
-    fn speak(&mut self) -> Result<()> {
-        self.inner.write_all(b"y")?;
-        self.outer.read_exact(&mut [0])?;
-        Ok(())
-    }
+/// A conversation through the gateway that the inner side opens.
+fn through(lab: &Lab, plan: &Plan, family: usize) -> Result<Open> {
+    let to = SocketAddr::new(plan.outside[family], 5061);
+    Open::new(&lab.internal.world.namespace, &lab.world, to)
 }
 
 fn gateway(policy: &str, rules: &str) -> Result<(Lab, Plan, PathBuf)> {
@@ -88,7 +59,7 @@ fn gateway(policy: &str, rules: &str) -> Result<(Lab, Plan, PathBuf)> {
         shape: Shape::Gateway,
         ..Plan::default()
     };
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     if !rules.is_empty() {
         nft(&lab, rules)?;
     }
@@ -123,7 +94,7 @@ fn what_was_forwarded_before_goes_on_whoever_speaks_next() -> Result<()> {
     let (lab, plan, policy) = gateway(POLICY, TRACKED)?;
     let mut open = Vec::new();
     for family in 0..2 {
-        open.push(Through::open(&lab, &plan, family)?);
+        open.push(through(&lab, &plan, family)?);
     }
     lab.apply(&policy, Mode::Native)?;
     for (family, conversation) in open.iter_mut().enumerate() {
@@ -147,9 +118,9 @@ fn what_was_forwarded_before_goes_on_whoever_speaks_next() -> Result<()> {
 #[test]
 fn translated_addresses_are_tracked_where_they_leave() -> Result<()> {
     let (lab, plan, policy) = gateway(TRANSLATED, MASQUERADED)?;
-    let mut before = Through::open(&lab, &plan, 0)?;
+    let mut before = through(&lab, &plan, 0)?;
     assert_eq!(
-        before.outer.peer_addr()?.ip(),
+        before.other.peer_addr()?.ip(),
         plan.external[0],
         "it is not translated"
     );
@@ -157,7 +128,7 @@ fn translated_addresses_are_tracked_where_they_leave() -> Result<()> {
     assert!(before.hears(PATIENCE)?, "what was open before has ended");
     before.speak()?;
     drop(before);
-    let mut after = Through::open(&lab, &plan, 0)?;
+    let mut after = through(&lab, &plan, 0)?;
     assert!(after.hears(PATIENCE)?);
     Ok(())
 }
@@ -166,7 +137,7 @@ fn translated_addresses_are_tracked_where_they_leave() -> Result<()> {
 #[test]
 fn what_nobody_knew_goes_on_when_the_inner_side_speaks() -> Result<()> {
     let (lab, plan, policy) = gateway(POLICY, "")?;
-    let mut open = Through::open(&lab, &plan, 0)?;
+    let mut open = through(&lab, &plan, 0)?;
     lab.apply(&policy, Mode::Native)?;
     assert!(!open.hears(SHORT)?, "it came in by its source port");
     open.speak()?;

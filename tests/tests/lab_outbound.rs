@@ -20,7 +20,7 @@ const TOKEN: &[u8] = b"a token of more than sixteen bytes";
 const REPLACEMENTS: u32 = 10;
 
 fn lab() -> Result<(Lab, PathBuf)> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", &sample::both_ways())?;
     Ok((lab, policy))
 }

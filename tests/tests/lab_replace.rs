@@ -49,7 +49,7 @@ fn collect(listener: &UdpSocket, stop: &AtomicBool) -> Result<Vec<u32>> {
 
 fn replace_under_load(mode: Mode) -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let policies = [
         lab.mounts.write("short.yaml", sample::POLICY)?,
         lab.mounts.write("long.yaml", &sample::longer())?,

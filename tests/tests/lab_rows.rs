@@ -1,6 +1,7 @@
 //! The ten documented rows, end to end, for a host and for a gateway: each opens and
 //! carries a mebibyte both ways, by its own counters, and nothing opens the other way.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
@@ -102,9 +103,10 @@ fn policy(shape: Shape) -> String {
             row.port.to_string()
         };
         let (interface, direction) = match (shape, row.opener, row.is_internal) {
-            (Shape::Host, _, true) => ("internal", "inbound"),
+            (Shape::Host, _, true) | (Shape::Gateway, Opener::Protected, _) => {
+                ("internal", "inbound")
+            }
             (Shape::Host, Opener::Protected, _) => ("external", "outbound"),
-            (Shape::Gateway, Opener::Protected, _) => ("internal", "inbound"),
             (_, Opener::Outsider, _) => ("external", "inbound"),
         };
         let peers = match (number, row.opener) {
@@ -114,9 +116,10 @@ fn policy(shape: Shape) -> String {
             (_, Opener::Outsider) => "to: { ports: [PORTS] }",
         };
         let peers = peers.replace("PORTS", &ports);
-        text += &format!(
+        let _ = writeln!(
+            text,
             "      - {{ id: {}, interface: {interface}, direction: {direction}, protocol: {}, \
-             {peers}, action: allow }}\n",
+             {peers}, action: allow }}",
             row.rule,
             row.transport.as_str()
         );
@@ -150,30 +153,30 @@ impl Ends<'_> {
 
 /// The counters that a row's conversation moves, and nothing else.
 fn counters(shape: Shape, row: Row) -> Vec<CounterName> {
-    let (rule, reply) = (row.rule.to_owned(), format!("{}/reply", row.rule));
+    let (rule, answers) = (row.rule.to_owned(), format!("{}/reply", row.rule));
     match (shape, row.opener) {
         (Shape::Host, opener) => {
-            let role = if row.is_internal {
+            let side = if row.is_internal {
                 "internal"
             } else {
                 "external"
             };
             let (inbound, outbound) = match opener {
-                Opener::Protected => (reply, rule),
-                Opener::Outsider => (rule, reply),
+                Opener::Protected => (answers, rule),
+                Opener::Outsider => (rule, answers),
             };
             vec![
-                counter(role, "inbound", &inbound),
-                counter(role, "outbound", &outbound),
+                counter(side, "inbound", &inbound),
+                counter(side, "outbound", &outbound),
             ]
         }
         (Shape::Gateway, Opener::Protected) => vec![
             counter("internal", "inbound", &rule),
-            counter("external", "inbound", &reply),
+            counter("external", "inbound", &answers),
         ],
         (Shape::Gateway, Opener::Outsider) => vec![
             counter("external", "inbound", &rule),
-            counter("internal", "inbound", &reply),
+            counter("internal", "inbound", &answers),
         ],
     }
 }
@@ -188,15 +191,15 @@ fn rows_work(shape: Shape) -> Result<()> {
         ..Plan::default()
     };
     plan.outside.extend(others);
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let file = lab.mounts.write("rows.yaml", &policy(shape))?;
     lab.apply(&file, Mode::Native)?;
     let mut meter = Meter::new(&lab)?;
-    for family in 0..2 {
+    for (family, stranger) in others.into_iter().enumerate() {
         for row in ROWS {
             // The partners of row S1 are those that no other row names.
             let outsider = if row.rule == "s1" {
-                others[family]
+                stranger
             } else {
                 plan.outside[family]
             };

@@ -20,7 +20,7 @@ const KILLS: u32 = 30;
 
 /// A lab that enforces [`sample::POLICY`].
 fn enforcing() -> Result<(Lab, PathBuf)> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     lab.apply(&policy, Mode::Native)?;
     Ok((lab, policy))
@@ -69,7 +69,7 @@ fn damaged_state_is_named_and_detach_clears_it() -> Result<()> {
 
 #[test]
 fn a_full_disk_changes_nothing() -> Result<()> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     small_state(&lab)?;
     let message = refusal(&mut lab.apply_command(&policy, Mode::Native)?)?;
@@ -112,7 +112,7 @@ fn lost_state_is_told_and_made_anew() -> Result<()> {
 
 #[test]
 fn the_pin_root_must_be_a_directory_of_its_own() -> Result<()> {
-    let lab = Lab::new(Plan::default())?;
+    let lab = Lab::new(&Plan::default())?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     let root = lab.mounts.outside("bpffs/edge-filter");
     fs::create_dir(&root)?;

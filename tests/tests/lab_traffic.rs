@@ -83,7 +83,7 @@ fn arp_request(wire: &Wire) -> Vec<u8> {
 
 fn traffic_is_counted_exactly(mode: Mode) -> Result<()> {
     let plan = Plan::default();
-    let lab = Lab::new(plan.clone())?;
+    let lab = Lab::new(&plan)?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     let mut device_before = Vec::new();
     for wire in lab.wires() {

@@ -2,6 +2,8 @@
 //! policy and over hours, judged by the reference model, by the data path on the host
 //! and by the programs in the kernel. After each sequence all three remember the same.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use edge_filter::kernel::flow_table::{FlowTable as KernelTable, addresses};
 use edge_filter::policy::Policy;
@@ -119,13 +121,17 @@ fn told(steps: &[Step], verdicts: &[Verdict], policy: &Policy) -> String {
     for (step, verdict) in steps.iter().zip(verdicts) {
         let (role, direction) = hooks[step.hook];
         let frame = hex(&step.frame);
-        text += &format!("+{} s, {role} {direction}: {frame}: {verdict}\n", step.wait);
+        let _ = writeln!(
+            text,
+            "+{} s, {role} {direction}: {frame}: {verdict}",
+            step.wait
+        );
     }
     for interface in &policy.interfaces {
-        text += &format!("{interface:?}\n");
+        let _ = writeln!(text, "{interface:?}");
     }
     for rule in &policy.rules {
-        text += &format!("{rule:?}\n");
+        let _ = writeln!(text, "{rule:?}");
     }
     text
 }

@@ -94,7 +94,7 @@ impl Life {
     #[inline(always)]
     #[must_use]
     pub const fn moving(self) -> Self {
-        let tenant = self.tenant() as u64 + 1 & Self::TENANTS;
+        let tenant = (self.tenant() as u64 + 1) & Self::TENANTS;
         Self(self.0 & !(Self::TENANTS << Self::TENANT) | tenant << Self::TENANT)
     }
 

@@ -174,14 +174,14 @@ fn only<'a>(
     port: u16,
 ) -> Result<&'a Rule> {
     let found = opening(policy, role, direction, protocol, port);
-    let [rule] = found[..] else {
+    let [only] = found[..] else {
         bail!(
             "{}: {} {direction} rules of {role} open protocol {protocol} port {port}, not one",
             policy.name,
             found.len()
         );
     };
-    Ok(rule)
+    Ok(only)
 }
 
 /// A host of a rule's side: the twentieth, or the last of a small network.

@@ -50,7 +50,7 @@ pub fn run() -> Result<bool> {
     let mut cases = cases::cases(&v4, &rows, Family::V4);
     cases.extend(cases::cases(&v6, &rows, Family::V6));
 
-    let lab = Lab::new(plan(&[v4, v6]))?;
+    let lab = Lab::new(&plan(&[v4, v6]))?;
     control(&lab, &cases)?;
     println!("Without the filter, all {} flows arrive.", cases.len());
 

@@ -83,12 +83,12 @@ impl KernelClock {
         for index in 0..self.count() {
             let mut words = self.buckets.get(&index, 0)?;
             for slot in slots(&mut words) {
-                let [a, b, c, d, e, made, life] = *slot;
-                let (tuple, life) = (Tuple::from_words([a, b, c, d, e]), Life(life));
+                let words = slot.first_chunk().expect("five words of seven");
+                let (tuple, life) = (Tuple::from_words(*words), Life(slot[LIFE]));
                 if life.is_live(now) {
                     entries.push(Entry {
                         tuple,
-                        age: u64::from(now).wrapping_sub(made),
+                        age: u64::from(now).wrapping_sub(slot[MADE]),
                         idle: now.wrapping_sub(life.used(tuple.protocol)),
                         state: life.state(),
                     });

@@ -24,6 +24,7 @@ pub mod meter;
 pub mod mounts;
 pub mod namespace;
 pub mod offload;
+pub mod open;
 pub mod packet;
 pub mod product;
 pub mod sample;
@@ -94,7 +95,7 @@ impl Default for Plan {
 
 impl Lab {
     /// Builds the lab. It needs root, and `ip` of iproute2.
-    pub fn new(plan: Plan) -> Result<Self> {
+    pub fn new(plan: &Plan) -> Result<Self> {
         ensure!(
             geteuid().is_root(),
             "the lab makes network namespaces and loads BPF, which only root may do: run it again \

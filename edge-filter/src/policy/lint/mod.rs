@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::check::Resolved;
 use super::diagnostic::{Diagnostic, Findings, Mark, Severity};
-use super::{Policy, Rule, Trust};
+use super::{Action, Direction, Interface, Policy, Rule, Trust};
 use region::Region;
 
 /// The rules with their places and with the packets that they are about.
@@ -31,6 +31,7 @@ pub(super) fn warnings(file: &str, resolved: &Resolved) -> Vec<Diagnostic> {
     let mut findings = Findings::new(file, Severity::Warning);
     let policy = &resolved.policy;
     roles(resolved, &mut findings);
+    translation(resolved, &mut findings);
     router_advertisements(resolved, &mut findings);
     unused(resolved, &mut findings);
     let rules = policy.rules.iter().zip(&resolved.rule_marks);
@@ -74,6 +75,43 @@ fn roles(resolved: &Resolved, findings: &mut Findings<'_>) {
             );
         }
     }
+}
+
+/// What a trusted role's rules track keeps its addresses only where nothing translates
+/// them on the way.
+fn translation(resolved: &Resolved, findings: &mut Findings<'_>) {
+    let policy = &resolved.policy;
+    let opens = |role: &Interface| {
+        let mut rules = policy.rules_of(&role.name, Direction::Inbound);
+        role.trust == Trust::Trusted && rules.any(|rule| rule.action == Action::Allow)
+    };
+    let untrusted = |role: &&Interface| role.trust == Trust::Untrusted;
+    let mut outside = policy.interfaces.iter().filter(untrusted);
+    let marks = policy.interfaces.iter().zip(&resolved.interface_marks);
+    let Some((inside, mark)) = marks.into_iter().find(|(role, _)| opens(role)) else {
+        return;
+    };
+    let is_tracked = outside.clone().any(|role| {
+        policy
+            .rules_of(&role.name, Direction::Outbound)
+            .next()
+            .is_some()
+    });
+    let Some(outside) = outside.next().filter(|_| !is_tracked) else {
+        return;
+    };
+    let (inside, outside) = (&inside.name, &outside.name);
+    findings.help(
+        *mark,
+        format!(
+            "what '{inside}' opens is tracked as it arrives there; where this host translates \
+             addresses (NAT), the replies at '{outside}' bear others and are dropped"
+        ),
+        format!(
+            "with NAT, track what leaves: 'outbound: track' and outbound rules on '{outside}'; \
+             without NAT ignore this"
+        ),
+    );
 }
 
 /// A router's advertisements come from its link-local address (RFC 4861 §4.2).
