@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// The inner side is trusted, and may open TCP 5061.
-const POLICY: &str = r#"version: 1
+const POLICY: &str = r"version: 1
 name: gateway
 interfaces:
   external: { devices: [external] }
@@ -26,10 +26,10 @@ groups:
   - name: gateway
     rules:
       - { id: out, interface: internal, direction: inbound, protocol: tcp, to: { ports: [5061] }, action: allow }
-"#;
+";
 
 /// The same behind a translation of addresses: tracked where it leaves.
-const TRANSLATED: &str = r#"version: 1
+const TRANSLATED: &str = r"version: 1
 name: translated
 interfaces:
   external: { devices: [external], outbound: track }
@@ -39,7 +39,7 @@ groups:
   - name: gateway
     rules:
       - { id: out, interface: external, direction: outbound, protocol: tcp, from: { networks: [192.0.2.10] }, to: { ports: [5061] }, action: allow }
-"#;
+";
 
 /// Has the gateway track connections.
 const TRACKED: &str = "table inet lab {\n  chain forward {\n    type filter hook forward priority \
