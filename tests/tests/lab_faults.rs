@@ -188,7 +188,7 @@ fn released_devices_are_free_and_roles_may_be_exchanged() -> Result<()> {
     let inner = lab.mounts.write("inner.yaml", &inner)?;
     let report = apply_to(&lab, &inner, "nowhere", "internal")?;
     assert!(
-        report.contains("external is not filtered any more"),
+        report.contains("external inbound is not filtered any more"),
         "{report}"
     );
     assert_filtered(&lab, &["internal"])
