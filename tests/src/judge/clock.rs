@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use aya::Pod;
 use aya::maps::{Array, Map, MapData};
 use edge_filter_ebpf::flow::Tuple;
-use edge_filter_ebpf::flow::bucket::{Bucket, PLACES};
-use edge_filter_ebpf::flow::life::Life;
+use edge_filter_ebpf::flow::bucket::{Bucket, TAG_WORDS};
+use edge_filter_ebpf::flow::life::{Life, idle_time};
 use nix::time::{ClockId, clock_gettime};
 
-/// The words of a bucket: sixteen tags, then sixteen slots of seven words.
+/// The words of a bucket: four words of tags, then sixteen slots of seven words.
 const WORDS: usize = size_of::<Bucket>() / 8;
 /// A slot: the tuple, the second in which it was made, and its life.
 const SLOT: usize = 7;
@@ -86,10 +86,14 @@ impl KernelClock {
                 let words = slot.first_chunk().expect("five words of seven");
                 let (tuple, life) = (Tuple::from_words(*words), Life(slot[LIFE]));
                 if life.is_live(now) {
+                    // The last use may lie before the machine's start: time has passed
+                    // that it was not up.
+                    let idle_time = idle_time(tuple.protocol, life.state());
+                    let used = life.over().wrapping_sub(idle_time + 1);
                     entries.push(Entry {
                         tuple,
                         age: u64::from(now).wrapping_sub(slot[MADE]),
-                        idle: now.wrapping_sub(life.used(tuple.protocol)),
+                        idle: now.wrapping_sub(used),
                         state: life.state(),
                     });
                 }
@@ -116,5 +120,5 @@ impl KernelClock {
 }
 
 fn slots(words: &mut Words) -> impl Iterator<Item = &mut [u64; SLOT]> {
-    words.0[PLACES..].as_chunks_mut().0.iter_mut()
+    words.0[TAG_WORDS..].as_chunks_mut().0.iter_mut()
 }
