@@ -72,6 +72,7 @@ impl ByHand {
         self.rows
             .resize(self.rows.len() + PROTOCOL_ROW as usize + 1, [0; 256]);
         self.with(Constant::Words, words)
+            .with(Constant::Aggregates, aggregates)
             .with(Constant::OwnWords, words)
             .with(Constant::Transports, transports)
     }

@@ -7,7 +7,7 @@ use crate::config::{Constant, NONE};
 use crate::packet::{Address, Family, Key, protocol};
 use crate::tables::{Entry, Kind, Tables};
 
-/// The classes of a packet's fields.
+/// The classes of a packet's fields, each by the first chunk of its vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classes {
     /// Of its source address.

@@ -40,8 +40,10 @@ pub enum Constant {
     SoftwareLengths,
     /// The essentials that are allowed, as bits of [`essential`].
     Essentials,
-    /// The set of VLAN ids that may appear, 0 for untagged; [`NONE`] for any.
-    /// A set is the number of its first chunk.
+    /// 1 if frames without a tag may not appear.
+    TaggedOnly,
+    /// The set of VLAN ids that may appear; [`NONE`] for any. A set is the number of
+    /// its first chunk.
     Vlans,
     /// The set of further ethertypes; [`NONE`] if there are none.
     Ethertypes,
@@ -60,12 +62,14 @@ pub enum Constant {
     /// The number of 64-rule words in a bit vector; 0 if nothing is asked of any
     /// rule here.
     Words,
+    /// The number of aggregate words that lead them.
+    Aggregates,
     /// The fields that no rule asks about, as bits of [`field`].
     Unasked,
     /// The first of these words hold the hook's own rules: so many.
     OwnWords,
     /// The set of rules and of replies whose packets pass: rules that allow,
-    /// audited drops, and all replies.
+    /// audited drops, and all replies; [`NONE`] if all of them do.
     Passing,
     /// The set of the hook's rules that drop, audited or not; [`NONE`] if all of
     /// them allow.
@@ -97,14 +101,16 @@ pub enum Constant {
     /// The first row of what the lists say by each of their rules, which are
     /// counted from the first behind the hook's own words ([`fate`]).
     Fates,
+    /// The number of rows that there are.
+    Rows,
+    /// The number of paths.
+    Paths,
+    /// The number of chunks.
+    Chunks,
     /// The number of buckets of the flow table.
     FlowBuckets,
     /// The places of each bucket that are used.
     FlowPlaces,
-    /// The key of the flow table's hash, high half.
-    FlowSeedHigh,
-    /// The same, low half.
-    FlowSeedLow,
 }
 
 /// The bits of [`Constant::Unasked`].
@@ -131,7 +137,7 @@ pub struct Config(pub [u32; Config::LENGTH]);
 
 impl Config {
     /// The number of constants.
-    pub const LENGTH: usize = Constant::FlowSeedLow as usize + 1;
+    pub const LENGTH: usize = Constant::FlowPlaces as usize + 1;
 
     /// What the object holds before a policy's constants replace it: no rules,
     /// and every packet dropped.

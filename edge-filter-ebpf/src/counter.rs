@@ -4,7 +4,7 @@
 //! reasons, then what passes without a rule, then the rules. The index says
 //! what became of the packet, so the data path hands nothing else around.
 
-use crate::config::Constant;
+use crate::config::{Constant, NONE};
 use crate::tables::Tables;
 
 /// An index into a hook's counters.
@@ -102,26 +102,23 @@ impl Counter {
     #[inline(always)]
     #[must_use]
     pub fn at_hook<T: Tables>(self, tables: &T) -> Self {
+        if tables.constant(Constant::OnlyTracks) == 0 {
+            return self;
+        }
         let admitted = if self.0 >= Self::FIRST_RULE {
             self == Self::NOT_LINEAR || !tables.drops(self.0 - Self::FIRST_RULE)
         } else {
             self.0 > Self::ALLOW_DEFAULT.0
         };
-        if tables.constant(Constant::OnlyTracks) == 0 || admitted {
-            self
-        } else {
-            Self::ALLOW_UNTRACKED
-        }
+        if admitted { self } else { Self::ALLOW_UNTRACKED }
     }
 
     /// Whether a packet that moved this counter passes.
     #[inline(always)]
     pub fn passes<T: Tables>(self, tables: &T) -> bool {
         if self.0 >= Self::FIRST_RULE {
-            tables.bit(
-                tables.constant(Constant::Passing),
-                self.0 - Self::FIRST_RULE,
-            )
+            let passing = tables.constant(Constant::Passing);
+            passing == NONE || tables.bit(passing, self.0 - Self::FIRST_RULE)
         } else if self.0 >= Self::ALLOW_DEFAULT.0 {
             true
         } else {

@@ -85,7 +85,7 @@ pub fn read<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Result<Network, C
         if refused {
             return Err(Counter::VLAN);
         }
-    } else if vlans != NONE && !tables.bit(vlans, 0) {
+    } else if tables.constant(Constant::TaggedOnly) != 0 {
         return Err(Counter::VLAN);
     }
 

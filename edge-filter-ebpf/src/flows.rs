@@ -9,6 +9,7 @@ use aya_ebpf::maps::Array;
 use core::arch::asm;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::flow::bucket::{Bucket, Header};
+use edge_filter_ebpf::flow::hash::KEYS;
 use edge_filter_ebpf::flow::table::{self, Buckets};
 use edge_filter_ebpf::flow::word::Word;
 use edge_filter_ebpf::flow::{Flows, Tuple, Words};
@@ -20,9 +21,12 @@ use crate::Maps;
 #[map]
 static FLOWS: Array<Bucket> = Array::with_max_entries(1, 0);
 
+/// The keys of its hash, set before the program is loaded.
+#[unsafe(no_mangle)]
+static FLOW_KEYS: [u64; KEYS] = [0; KEYS];
+
 /// Where the TCP flags stand in a tuple's last word.
 const FLAGS: u32 = 16;
-const NANOSECONDS: u64 = 1_000_000_000;
 
 impl Buckets for Maps {
     #[inline(always)]
@@ -36,15 +40,16 @@ impl Buckets for Maps {
     }
 
     #[inline(always)]
-    fn seed(&self) -> u64 {
-        u64::from(self.constant(Constant::FlowSeedHigh)) << 32
-            | u64::from(self.constant(Constant::FlowSeedLow))
+    fn key(&self, number: usize) -> u64 {
+        // SAFETY: the number is below the array's length. The read is volatile because
+        // the loader replaces what the compiler sees.
+        unsafe { (&raw const FLOW_KEYS).cast::<u64>().add(number).read_volatile() }
     }
 
     #[inline(always)]
-    fn now(&self) -> u32 {
+    fn nanoseconds(&self) -> u64 {
         // SAFETY: the helper takes nothing and reads a clock.
-        (unsafe { bpf_ktime_get_coarse_ns() } / NANOSECONDS) as u32
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]
@@ -83,6 +88,19 @@ impl Buckets for Maps {
             );
         }
         found == old
+    }
+
+    #[inline(always)]
+    fn flip(word: &Word, bits: u64) {
+        // SAFETY: an atomic change of a word of the map.
+        unsafe {
+            asm!(
+                "lock *(u64 *)({word} + 0) ^= {bits}",
+                word = in(reg) word.as_ptr(),
+                bits = in(reg) bits,
+                options(nostack, preserves_flags),
+            );
+        }
     }
 }
 

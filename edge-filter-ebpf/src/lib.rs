@@ -58,10 +58,18 @@ use walks::Walks;
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
 pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
-    let counter = match parse(frame, tables) {
-        Ok(packet) => decide::decide(&packet, tables),
-        Err(counter) => counter,
+    let judged = match ethernet::read(frame, tables) {
+        Err(counter) => Err(counter),
+        Ok(Network::Arp { at }) => Err(arp::judge(frame, tables, at)),
+        // Once for each family, so that the compiler knows it from here on.
+        Ok(Network::Ipv4 { at }) => ipv4::read(frame, tables, at)
+            .and_then(|ip| transport::read(frame, ip, tables))
+            .map(|packet| decide::decide(&packet, tables)),
+        Ok(Network::Ipv6 { at }) => ipv6::read(frame, tables, at)
+            .and_then(|ip| transport::read(frame, ip, tables))
+            .map(|packet| decide::decide(&packet, tables)),
     };
+    let (Ok(counter) | Err(counter)) = judged;
     counter.at_hook(tables)
 }
 

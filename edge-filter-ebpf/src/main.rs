@@ -13,9 +13,10 @@ mod seed;
 mod tc;
 mod xdp;
 
-use aya_ebpf::bindings::BPF_F_RDONLY_PROG;
+use core::arch::asm;
+
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_ebpf::maps::PerCpuArray;
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::counter::{Count, Counter};
@@ -26,17 +27,51 @@ use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
 
-#[map]
-static ROWS: Array<Row> = Array::with_max_entries(1, BPF_F_RDONLY_PROG);
-#[map]
-static PATHS: Array<Path> = Array::with_max_entries(1, BPF_F_RDONLY_PROG);
-#[map]
-static CHUNKS: Array<Chunk> = Array::with_max_entries(1, BPF_F_RDONLY_PROG);
+/// The first of [`Constant::Rows`] rows, with which the loader fills the section.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.rows")]
+static ROWS: Row = [0; 256];
+/// The first of [`Constant::Paths`] paths, in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.paths")]
+static PATHS: Path = Path::EMPTY;
+/// The first of [`Constant::Chunks`] chunks, in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.chunks")]
+static CHUNKS: Chunk = [0; 8];
 #[map]
 static COUNTERS: PerCpuArray<Count> = PerCpuArray::with_max_entries(Counter::FIRST_RULE, 0);
 
 /// The tables in the kernel.
 struct Maps;
+
+/// Where item number `index` of a table lies, if it has that many: what LLVM does not
+/// see, since it would know the table by its first item alone, and take the bounds
+/// check for another's.
+macro_rules! item {
+    ($table:ident, $item:ty, $index:expr, $count:expr) => {{
+        let index: u32 = $index;
+        if index < $count {
+            let mut place = u64::from(index);
+            // SAFETY: a multiplication and an addition of registers.
+            unsafe {
+                asm!(
+                    "{place} *= {size}",
+                    "{begin} = {table} ll",
+                    "{place} += {begin}",
+                    place = inout(reg) place,
+                    begin = out(reg) _,
+                    size = const size_of::<$item>(),
+                    table = sym $table,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            Some(place)
+        } else {
+            None
+        }
+    }};
+}
 
 impl Tables for Maps {
     #[inline(always)]
@@ -48,17 +83,23 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn entry(&self, row: u32, slot: u32) -> Option<u32> {
-        ROWS.get(row).map(|row| row[slot as usize & 0xff])
+        let place = item!(ROWS, Row, row, self.constant(Constant::Rows))?;
+        // SAFETY: the row is there, and has 256 entries.
+        Some(unsafe { *(place as *const u32).add(slot as usize & 0xff) })
     }
 
     #[inline(always)]
     fn path(&self, index: u32) -> Option<&Path> {
-        PATHS.get(index)
+        let place = item!(PATHS, Path, index, self.constant(Constant::Paths))?;
+        // SAFETY: the path is there, and never changes.
+        Some(unsafe { &*(place as *const Path) })
     }
 
     #[inline(always)]
     fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
-        CHUNKS.get(chunk).map(|chunk| chunk[slot as usize & 7])
+        let place = item!(CHUNKS, Chunk, chunk, self.constant(Constant::Chunks))?;
+        // SAFETY: the chunk is there, and has eight words.
+        Some(unsafe { *(place as *const u64).add(slot as usize & 7) })
     }
 
     #[inline(always)]

@@ -40,7 +40,7 @@ pub fn first<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
 /// The same of two words or more.
 #[inline(always)]
 pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
-    let aggregates = aggregate_words(tables.constant(Constant::Words));
+    let aggregates = tables.constant(Constant::Aggregates);
     let words = tables.constant(Constant::Words);
     for aggregate in 0..MAX_WORDS / 64 {
         let first = aggregate * 64;
@@ -75,7 +75,7 @@ pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
 /// The same of one word.
 #[inline(always)]
 fn word<T: Tables>(tables: &T, classes: Classes, number: u32) -> Match {
-    let aggregates = aggregate_words(tables.constant(Constant::Words));
+    let aggregates = tables.constant(Constant::Aggregates);
     match common(tables, classes, aggregates + number) {
         None => Match::Internal,
         Some(0) => Match::None,
@@ -109,7 +109,6 @@ fn within(begin: u32, end: u32, first: u32) -> u64 {
 /// words: four such questions are sixteen ways through.
 #[inline(always)]
 fn common<T: Tables>(tables: &T, classes: Classes, number: u32) -> Option<u64> {
-    let chunks = class_chunks(tables.constant(Constant::Words));
     let unasked = tables.constant(Constant::Unasked);
     let mut common = u64::MAX;
     for (class, field) in [
@@ -119,7 +118,7 @@ fn common<T: Tables>(tables: &T, classes: Classes, number: u32) -> Option<u64> {
         (classes.source_port, field::SOURCE_PORT),
     ] {
         if unasked & field == 0 {
-            common &= tables.word(class * chunks + (number >> 3), number & 7)?;
+            common &= tables.word(class + (number >> 3), number & 7)?;
         }
     }
     Some(common)

@@ -96,6 +96,18 @@ pub enum Kind {
     Path,
 }
 
+impl Path {
+    /// A path of no bits, to the leaf of no flags and class 0.
+    pub const EMPTY: Self = Self {
+        high: 0,
+        low: 0,
+        high_mask: 0,
+        low_mask: 0,
+        then: 0,
+        otherwise: 0,
+    };
+}
+
 impl Entry {
     /// The bits that hold an index or a class.
     const INDEX: u32 = (1 << 24) - 1;
@@ -147,7 +159,7 @@ impl Entry {
         (self.0 >> Self::POSITION) & 0xf
     }
 
-    /// The class of a leaf.
+    /// The class of a leaf: the first chunk of its vector.
     #[inline(always)]
     #[must_use]
     pub const fn class(self) -> u32 {

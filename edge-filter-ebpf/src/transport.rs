@@ -12,6 +12,22 @@ use crate::walks::Walks;
 /// The flags of RFC 9293 without CWR and ECE, which RFC 3168 added.
 const LOW_SIX: u8 = 0x3f;
 
+/// The combinations of these flags that a TCP sends, one bit for each: any, but neither
+/// SYN with FIN or RST, nor FIN without ACK, nor none at all.
+const VALID_FLAGS: u64 = {
+    let mut valid = 0;
+    let mut flags = 1;
+    while flags <= LOW_SIX {
+        let starts_and_ends = flags & SYN != 0 && flags & (FIN | RST) != 0;
+        let ends_unacknowledged = flags & (FIN | ACK) == FIN;
+        if !starts_and_ends && !ends_unacknowledged {
+            valid |= 1 << flags;
+        }
+        flags += 1;
+    }
+    valid
+};
+
 /// Reads the header at the payload's begin, and completes the packet.
 ///
 /// # Errors
@@ -77,11 +93,7 @@ fn tcp<F: Frame>(frame: &mut F, at: u32, length: u32) -> Result<(u32, u8), Count
         return Err(Counter::MALFORMED);
     }
     let flags = header.u8::<13>() & LOW_SIX;
-    if flags == 0
-        || flags & (SYN | FIN) == SYN | FIN
-        || flags & (SYN | RST) == SYN | RST
-        || flags & (FIN | ACK) == FIN
-    {
+    if VALID_FLAGS >> flags & 1 == 0 {
         return Err(Counter::TCP_FLAGS);
     }
     Ok((header.u32::<0>(), flags))

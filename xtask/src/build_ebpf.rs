@@ -27,6 +27,7 @@ const FLAGS: &[&str] = &[
     // BTF is made from debug information.
     "-Cdebuginfo=2",
     "-Clink-arg=--btf",
+    "-Ctarget-cpu=v3",
     // aya-ebpf would take the host's: the object is to be the same everywhere,
     // and no XDP program reads registers by architecture.
     "--cfg=bpf_target_arch=\"x86_64\"",

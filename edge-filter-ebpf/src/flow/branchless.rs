@@ -23,6 +23,26 @@ pub(super) fn min(a: u64, b: u64) -> u64 {
     b.wrapping_sub(minus(b, a))
 }
 
+/// The lowest four bits, in a way that the compiler does not see through: where it knows
+/// that no others are set it would not clear them, and the verifier would not know.
+#[inline(always)]
+pub(super) fn low_four(value: u64) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: an AND of a register.
+        unsafe {
+            core::arch::asm!("{value} &= 15", value = inout(reg) value,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        value as usize
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        value as usize & 15
+    }
+}
+
 /// The highest bit, in a way that the compiler does not see through.
 #[inline(always)]
 fn sign(value: u64) -> u64 {
@@ -57,6 +77,7 @@ mod tests {
                 assert_eq!(min(a, b), a.min(b), "{a} {b}");
             }
         }
+        assert_eq!(low_four(0x1234_5678_9abc_def3), 3);
         assert_eq!(is_zero(u64::MAX), 0);
         assert_eq!(is_zero(1 << 63), 0);
     }

@@ -7,20 +7,32 @@
 use core::sync::atomic::Ordering::SeqCst;
 
 use super::Words;
+use super::branchless::low_four;
 use super::life::{Life, first_state};
 use super::table::Buckets;
 use super::word::Word;
+use crate::search::lowest_bit;
 
 /// The places of a bucket.
 pub const PLACES: usize = 16;
 
-/// A bucket: 1,024 bytes.
+/// The tags in a word.
+const LANES: usize = 4;
+/// The words of tags.
+pub const TAG_WORDS: usize = PLACES / LANES;
+
+/// The lowest bit of each lane.
+const LOWEST: u64 = 0x0001_0001_0001_0001;
+/// All bits of each lane but the highest.
+const BELOW: u64 = 0x7fff_7fff_7fff_7fff;
+
+/// A bucket: 928 bytes.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Bucket {
-    /// The hash of each tenant, so that the others need not be looked at; 0 where
-    /// nobody ever was.
-    pub tags: [Word; PLACES],
+    /// Some bits of each tenant's hash, four to a word and the first place's lowest, so
+    /// that the others need not be looked at; 0 where nobody ever was.
+    pub tags: [Word; TAG_WORDS],
     /// The tenants.
     pub slots: [Slot; PLACES],
 }
@@ -82,6 +94,52 @@ impl Slot {
 }
 
 impl Bucket {
+    /// The place of `words`, and its life; the life is `Life(0)` if they have none.
+    ///
+    /// What bears the tag is looked at closely, one after the other: which places those
+    /// are the verifier cannot know, and so follows the loop only once.
+    #[inline(always)]
+    pub fn find(&self, tag: u16, words: &Words) -> (usize, Life) {
+        let mut tagged = self.tagged(tag);
+        for _ in 0..PLACES {
+            if tagged == 0 {
+                break;
+            }
+            let bit = u64::from(lowest_bit(tagged));
+            let number = low_four((bit & 3) << 2 | bit >> 4);
+            let life = self.slots[number].life_of(words);
+            if life != Life(0) {
+                return (number, life);
+            }
+            tagged &= tagged - 1;
+        }
+        (0, Life(0))
+    }
+
+    /// The places that bear `tag`: bit 16 *i* + *j* is that of lane *i* of word *j*.
+    #[inline(always)]
+    fn tagged(&self, tag: u16) -> u64 {
+        let pattern = u64::from(tag) * LOWEST;
+        let mut tagged = 0;
+        for (number, word) in self.tags.iter().enumerate() {
+            let differs = word.load() ^ pattern;
+            // The highest bit of each lane that does not differ: an addition within the
+            // lanes carries into it from any other bit.
+            let equal = !((differs & BELOW).wrapping_add(BELOW) | differs | BELOW);
+            tagged |= equal >> (15 - number);
+        }
+        tagged
+    }
+
+    /// Sets the tag of place `number`, whose tenant is moving in.
+    #[inline(always)]
+    fn set_tag<B: Buckets>(&self, number: usize, tag: u16) {
+        let word = &self.tags[number / LANES % TAG_WORDS];
+        let shift = number % LANES * 16;
+        let differs = (word.load() >> shift) as u16 ^ tag;
+        B::flip(word, u64::from(differs) << shift);
+    }
+
     /// Moves `words` into place `number`, whose life is `old`; whether nobody else
     /// did so first.
     #[inline(always)]
@@ -89,7 +147,7 @@ impl Bucket {
         &self,
         number: usize,
         old: Life,
-        tag: u64,
+        tag: u16,
         words: &Words,
         tcp_flags: u8,
         now: u32,
@@ -103,7 +161,7 @@ impl Bucket {
             own.store(*word);
         }
         slot.made.store(u64::from(now));
-        self.tags[number & (PLACES - 1)].store(tag);
+        self.set_tag::<B>(number & (PLACES - 1), tag);
         let tenant = old.tenant().wrapping_add(2);
         let settled = Life::new(now, protocol_of(words), tenant, first_state(tcp_flags));
         slot.exchange::<B>(moving, settled)

@@ -10,6 +10,9 @@ pub const TCP_ENDING_IDLE: u32 = 60;
 /// Seconds that any other conversation may be idle (RFC 4787, REQ-5).
 pub const OTHER_IDLE: u32 = 120;
 
+/// Nanoseconds of a second.
+pub const SECOND: u64 = 1_000_000_000;
+
 /// How far a conversation has come: a byte, as it lies in the table.
 pub mod state {
     /// No conversation was ever here.
@@ -98,11 +101,32 @@ impl Life {
         Self(self.0 & !(Self::TENANTS << Self::TENANT) | tenant << Self::TENANT)
     }
 
-    /// Whether the conversation is live.
+    /// Whether the conversation is live in the second `now`.
     #[inline(always)]
     #[must_use]
     pub const fn is_live(self, now: u32) -> bool {
         now < self.over()
+    }
+
+    /// The same at a time in nanoseconds: a multiplication, where asking for its second
+    /// were a division.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_live_at(self, nanoseconds: u64) -> bool {
+        nanoseconds < self.over() as u64 * SECOND
+    }
+
+    /// The second of a time in nanoseconds; the division is spared if it is that of the
+    /// last use.
+    #[inline(always)]
+    #[must_use]
+    pub const fn second(self, protocol: u8, nanoseconds: u64) -> u32 {
+        let used = self.used(protocol);
+        if nanoseconds.wrapping_sub(used as u64 * SECOND) < SECOND {
+            used
+        } else {
+            (nanoseconds / SECOND) as u32
+        }
     }
 
     /// After a packet of the opener (§14.3), of a conversation that is live.

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::bucket::{Bucket, Header, PLACES};
+use super::hash::{KEYS, keys};
+use super::life::SECOND;
 use super::table::{self, Buckets};
 use super::word::Word;
 use super::{Flows, Tuple};
@@ -15,6 +17,7 @@ pub struct FlowTable {
     /// The buckets, and the header behind them.
     buckets: Vec<Bucket>,
     places: u32,
+    keys: [u64; KEYS],
     now: AtomicU32,
 }
 
@@ -32,13 +35,12 @@ impl FlowTable {
     pub fn new(entries: u32, seed: u64) -> Self {
         let (count, places) = shape(entries);
         let buckets: Vec<Bucket> = (0..=count).map(|_| Bucket::default()).collect();
-        let table = Self {
+        Self {
             buckets,
             places,
+            keys: keys(seed),
             now: AtomicU32::new(0),
-        };
-        table.header().seed().store(seed);
-        table
+        }
     }
 
     /// Sets the clock, in seconds.
@@ -57,7 +59,7 @@ impl FlowTable {
     pub fn live(&self) -> Vec<Tuple> {
         self.buckets()
             .flat_map(|bucket| &bucket.slots)
-            .filter(|slot| slot.life().is_live(self.now()))
+            .filter(|slot| slot.life().is_live_at(self.nanoseconds()))
             .map(|slot| Tuple::from_words(slot.words.each_ref().map(Word::load)))
             .collect()
     }
@@ -81,12 +83,12 @@ impl Buckets for FlowTable {
         self.places
     }
 
-    fn seed(&self) -> u64 {
-        self.header().seed().load()
+    fn key(&self, number: usize) -> u64 {
+        self.keys[number]
     }
 
-    fn now(&self) -> u32 {
-        self.now.load(Relaxed)
+    fn nanoseconds(&self) -> u64 {
+        u64::from(self.now.load(Relaxed)) * SECOND
     }
 
     fn bucket(&self, index: u32) -> Option<&Bucket> {
@@ -101,6 +103,10 @@ impl Buckets for FlowTable {
         word.atomic()
             .compare_exchange(old, new, SeqCst, SeqCst)
             .is_ok()
+    }
+
+    fn flip(word: &Word, bits: u64) {
+        word.atomic().fetch_xor(bits, SeqCst);
     }
 }
 

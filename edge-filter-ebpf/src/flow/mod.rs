@@ -6,6 +6,7 @@
 
 mod branchless;
 pub mod bucket;
+pub mod hash;
 pub mod life;
 #[cfg(not(target_arch = "bpf"))]
 pub mod memory;

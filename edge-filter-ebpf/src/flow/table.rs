@@ -9,10 +9,10 @@
 use super::Words;
 use super::branchless::{is_zero, min, minus};
 use super::bucket::{Bucket, PLACES, Slot, protocol_of};
-use super::life::Life;
+use super::hash;
+use super::life::{Life, SECOND};
 use super::word::Word;
 use crate::packet::tcp::RST;
-use crate::search::lowest_bit;
 
 /// What a table is made of.
 pub trait Buckets {
@@ -20,16 +20,18 @@ pub trait Buckets {
     fn count(&self) -> u32;
     /// How many places of each are used.
     fn places(&self) -> u32;
-    /// The key of the hash.
-    fn seed(&self) -> u64;
-    /// The present second of the kernel's monotonic clock.
-    fn now(&self) -> u32;
+    /// Secret key `number` of the hash, below [`hash::KEYS`].
+    fn key(&self, number: usize) -> u64;
+    /// The kernel's monotonic clock in nanoseconds.
+    fn nanoseconds(&self) -> u64;
     /// Bucket number `index`; `None` past the last one.
     fn bucket(&self, index: u32) -> Option<&Bucket>;
     /// Counts a live conversation that had to give way.
     fn evict(&self);
     /// Puts `new` in the place of `old`, fully ordered; whether `old` was there.
     fn exchange(word: &Word, old: u64, new: u64) -> bool;
+    /// Turns over `bits` of a word.
+    fn flip(word: &Word, bits: u64);
 }
 
 /// How often a change is tried again when another CPU was faster.
@@ -40,7 +42,7 @@ const TRIES: u32 = 4;
 struct Home {
     first: u32,
     second: u32,
-    tag: u64,
+    tag: u16,
 }
 
 /// A slot that holds a conversation, or could.
@@ -58,14 +60,14 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
         return;
     }
     let home = home(table, words);
-    let (Some(first), Some(second)) = (table.bucket(home.first), table.bucket(home.second)) else {
-        return;
-    };
-    let (now, places) = (table.now(), table.places());
+    let nanoseconds = table.nanoseconds();
     let protocol = protocol_of(words);
     for _ in 0..TRIES {
-        let found = find(first, second, home.tag, places, words);
-        if found.life.is_live(now) {
+        let Some(found) = find(table, home, words) else {
+            return;
+        };
+        if found.life.is_live_at(nanoseconds) {
+            let now = found.life.second(protocol, nanoseconds);
             let new = found.life.recorded(protocol, tcp_flags, now);
             if new == found.life || found.slot().exchange::<B>(found.life, new) {
                 return;
@@ -75,9 +77,13 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
         if tcp_flags & RST != 0 {
             return;
         }
+        let now = (nanoseconds / SECOND) as u32;
         // An entry of its own that is over stands where this one belongs.
         let place = if found.life == Life(0) {
-            room(first, second, places, now)
+            let Some(place) = room(table, home, now) else {
+                return;
+            };
+            place
         } else {
             found
         };
@@ -98,19 +104,20 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
 /// Whether a packet of the other side answers a live conversation (§14.4).
 #[inline(always)]
 pub fn is_answered<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) -> bool {
-    let home = home(table, words);
-    let (Some(first), Some(second)) = (table.bucket(home.first), table.bucket(home.second)) else {
+    let Some(found) = find(table, home(table, words), words) else {
         return false;
     };
-    let found = find(first, second, home.tag, table.places(), words);
-    let now = table.now();
-    if !found.life.is_live(now) {
+    let nanoseconds = table.nanoseconds();
+    if !found.life.is_live_at(nanoseconds) {
         return false;
     }
-    let new = found.life.answered(protocol_of(words), tcp_flags, now);
-    if new != found.life {
-        // If its opener was faster, it goes on.
-        found.slot().exchange::<B>(found.life, new);
+    if tcp_flags & RST != 0 {
+        let now = (nanoseconds / SECOND) as u32;
+        let new = found.life.answered(protocol_of(words), tcp_flags, now);
+        if new != found.life {
+            // If its opener was faster, it goes on.
+            found.slot().exchange::<B>(found.life, new);
+        }
     }
     true
 }
@@ -118,12 +125,8 @@ pub fn is_answered<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) -> bool 
 /// Whether there is a live entry.
 #[inline(always)]
 pub fn is_live<B: Buckets>(table: &B, words: &Words) -> bool {
-    let home = home(table, words);
-    let (Some(first), Some(second)) = (table.bucket(home.first), table.bucket(home.second)) else {
-        return false;
-    };
-    let found = find(first, second, home.tag, table.places(), words);
-    found.life.is_live(table.now())
+    find(table, home(table, words), words)
+        .is_some_and(|found| found.life.is_live_at(table.nanoseconds()))
 }
 
 impl<'a> Place<'a> {
@@ -133,77 +136,49 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The buckets and the tag of a conversation. Without the seed nobody can choose
+/// The buckets and the tag of a conversation. Without the keys nobody can choose
 /// conversations that meet in the same buckets.
 #[inline(always)]
 fn home<B: Buckets>(table: &B, words: &Words) -> Home {
-    // Odd numbers with about as many ones as zeroes, from the golden ratio and from
-    // the square root of 2 (63 bits of their fractions).
-    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-    const LAST: u64 = 0x6a09_e667_f3bc_c909;
-    let seed = table.seed();
-    let mut hash = seed;
-    for word in words {
-        hash ^= word;
-        hash ^= hash >> 32;
-        // A secret factor: what two words differ by is spread in a way that nobody can
-        // undo with the next word.
-        hash = hash.wrapping_mul(seed | 1).wrapping_add(STEP);
-        hash ^= hash >> 29;
-    }
-    hash = hash.wrapping_mul(LAST);
-    hash ^= hash >> 32;
+    // No tag is that of a place where nobody ever was.
+    const TAGGED: u16 = 0x8000;
+    let hash = hash::hash(words, |number| table.key(number));
     let count = u64::from(table.count());
     Home {
         first: (((hash >> 32) * count) >> 32) as u32,
         second: (((hash & 0xffff_ffff) * count) >> 32) as u32,
-        tag: hash | 1,
+        tag: hash as u16 | TAGGED,
     }
 }
 
-/// The entry of `words`, live or over; its life is `Life(0)` if there is none.
-///
-/// Two conversations of one tag in one bucket (one pair in 2⁶³) are not told apart: the
-/// one that moved in behind the other is not found while that one is there.
+/// The entry of `words`, live or over; its life is `Life(0)` if there is none. `None`
+/// past the last bucket.
 #[inline(always)]
-fn find<'a>(
-    first: &'a Bucket,
-    second: &'a Bucket,
-    tag: u64,
-    places: u32,
-    words: &Words,
-) -> Place<'a> {
-    for bucket in [first, second] {
-        let mut tagged = 0;
-        for number in 0..PLACES {
-            if number >= places as usize {
-                break;
-            }
-            tagged |= is_zero(bucket.tags[number].load() ^ tag) << number;
-        }
-        if tagged != 0 {
-            let number = lowest_bit(tagged) as usize & (PLACES - 1);
-            let life = bucket.slots[number].life_of(words);
-            if life != Life(0) {
-                return Place {
-                    bucket,
-                    number,
-                    life,
-                };
-            }
-        }
+fn find<'a, B: Buckets>(table: &'a B, home: Home, words: &Words) -> Option<Place<'a>> {
+    let bucket = table.bucket(home.first)?;
+    let (number, life) = bucket.find(home.tag, words);
+    if life != Life(0) {
+        return Some(Place {
+            bucket,
+            number,
+            life,
+        });
     }
-    Place {
-        bucket: first,
-        number: 0,
-        life: Life(0),
-    }
+    let bucket = table.bucket(home.second)?;
+    let (number, life) = bucket.find(home.tag, words);
+    Some(Place {
+        bucket,
+        number,
+        life,
+    })
 }
 
 /// A place for a new entry: of the bucket with more room, or, where neither has
 /// any, that of the entry of the first that would end soonest.
 #[inline(always)]
-fn room<'a>(first: &'a Bucket, second: &'a Bucket, places: u32, now: u32) -> Place<'a> {
+fn room<B: Buckets>(table: &B, home: Home, now: u32) -> Option<Place<'_>> {
+    let (first, second) = (table.bucket(home.first)?, table.bucket(home.second)?);
+    let places = table.places();
     let (number, free) = soonest(first, places, now);
     let (other, other_free) = soonest(second, places, now);
     let (bucket, number) = if other_free > free {
@@ -211,11 +186,11 @@ fn room<'a>(first: &'a Bucket, second: &'a Bucket, places: u32, now: u32) -> Pla
     } else {
         (first, number)
     };
-    Place {
+    Some(Place {
         bucket,
         number,
         life: bucket.slots[number & (PLACES - 1)].life(),
-    }
+    })
 }
 
 /// The place of a bucket that is free first, and how many are free now.

@@ -5,14 +5,21 @@ use crate::classify::{PROTOCOL_ROW, classes};
 use crate::packet::Key;
 use crate::tables::{Entry, Kind};
 
-/// The first rule that the packet matches whose source has class 1, destination
-/// class 2, transport class 3 and source port class 4, as far as they exist.
+/// The first rule that the packet matches whose source has the first of `classes`,
+/// destination the second, transport the third and source port the fourth, as far as
+/// they exist.
 fn first(rules: u32, classes: &[&[u32]]) -> Match {
-    judge(
-        &key(),
-        Entry::leaf(1, 0),
-        &classes_on_fields(rules, classes),
-    )
+    let tables = classes_on_fields(rules, classes);
+    judge(&key(), leaf(rules, 1), &tables)
+}
+
+/// Class `number` among `rules` rules.
+fn class(rules: u32, number: u32) -> u32 {
+    number * class_chunks(rules.div_ceil(64))
+}
+
+fn leaf(rules: u32, number: u32) -> Entry {
+    Entry::leaf(class(rules, number), 0)
 }
 
 /// The first of the hook's own rules that `key` matches.
@@ -26,19 +33,18 @@ fn judge(key: &Key, source: Entry, tables: &ByHand) -> Match {
 fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
     let mut tables = ByHand::new().with_rules(rules, classes);
     if !classes.is_empty() {
-        tables = tables.with(Constant::SourceV4, Entry::leaf(1, 0).0);
+        tables = tables.with(Constant::SourceV4, leaf(rules, 1).0);
     }
     if classes.len() > 1 {
-        let leaf = Entry::leaf(2, 0);
-        tables = tables.with(Constant::DestinationV4, leaf.0);
+        tables = tables.with(Constant::DestinationV4, leaf(rules, 2).0);
     }
     if classes.len() > 2 {
-        tables.rows[0x13][0xc5] = 3;
+        tables.rows[0x13][0xc5] = class(rules, 3);
     }
     if classes.len() > 3 {
         let row = u32::try_from(tables.rows.len()).unwrap();
         tables.rows.extend(vec![[0; 256]; 256]);
-        tables.rows[row as usize + 0x9c][0x40] = 4;
+        tables.rows[row as usize + 0x9c][0x40] = class(rules, 4);
         tables = tables.with(Constant::SourcePorts, row);
     }
     tables
@@ -135,7 +141,7 @@ fn no_rules_match_nothing_and_need_no_tables() {
 #[test]
 fn tables_that_are_too_short_are_told_apart_from_no_match() {
     let whole = classes_on_fields(130, &[&[129], &[129], &[129], &[129]]);
-    let source = Entry::leaf(1, 0);
+    let source = leaf(130, 1);
     assert_eq!(judge(&key(), source, &whole), Match::Rule(129));
     let mut cut = whole.clone();
     cut.chunks.truncate(1);
@@ -156,7 +162,7 @@ fn a_search_keeps_to_its_words() {
     let rules = 200 * 64;
     let everywhere: Vec<u32> = (0..rules).step_by(64).collect();
     let tables = classes_on_fields(rules, &[&everywhere]);
-    let classes = classes(&key(), Entry::leaf(1, 0), &tables).unwrap();
+    let classes = classes(&key(), leaf(rules, 1), &tables).unwrap();
     let borders = [0, 1, 2, 63, 64, 65, 127, 128, 129, 199, 200];
     for begin in borders {
         for end in borders {

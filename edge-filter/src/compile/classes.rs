@@ -1,9 +1,8 @@
 //! Classes: the sets of rules that the values of a field satisfy, each stored
 //! once.
 //!
-//! The vector of class `c` begins at chunk `c × class_chunks`: first its
-//! aggregate words, whose bit *i* says that word *i* is not empty, then the
-//! words themselves.
+//! A class is known by the first chunk of its vector: first come its aggregate words,
+//! whose bit *i* says that word *i* is not empty, then the words themselves.
 
 use std::collections::HashMap;
 
@@ -35,7 +34,7 @@ impl Classes {
         if let Some(&number) = self.numbers.get(&set) {
             return number;
         }
-        let number = index(self.sets.len());
+        let number = index(self.chunk_count());
         self.sets.push(set.clone());
         self.numbers.insert(set, number);
         number
@@ -45,6 +44,16 @@ impl Classes {
     #[cfg(test)]
     pub(super) fn sets(&self) -> &[RuleSet] {
         &self.sets
+    }
+
+    /// How many chunks a vector takes: one at least, so that no two classes are alike.
+    pub(super) fn stride(&self) -> usize {
+        class_chunks(self.words()).max(1) as usize
+    }
+
+    /// How many chunks all vectors take.
+    pub(super) fn chunk_count(&self) -> usize {
+        self.len() * self.stride()
     }
 
     /// How many classes there are.
@@ -61,8 +70,8 @@ impl Classes {
     pub(super) fn chunks(&self) -> Vec<Chunk> {
         let words = self.words();
         let aggregates = aggregate_words(words) as usize;
-        let length = class_chunks(words) as usize;
-        let mut chunks = Vec::with_capacity(self.sets.len() * length);
+        let length = self.stride();
+        let mut chunks = Vec::with_capacity(self.chunk_count());
         for set in &self.sets {
             let mut vector = vec![0; aggregates];
             for (number, word) in set.words().iter().enumerate() {

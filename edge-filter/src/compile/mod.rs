@@ -23,7 +23,7 @@ use edge_filter_ebpf::classify::EVERY_RULE;
 use edge_filter_ebpf::config::{Config, Constant, NONE, essential, field};
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::replies::MAX_LISTS;
-use edge_filter_ebpf::search::MAX_WORDS;
+use edge_filter_ebpf::search::{MAX_WORDS, aggregate_words};
 use edge_filter_ebpf::tables::{Chunk, Entry, Kind, Path, Row, Tables};
 
 pub use counters::{CounterSlot, counter_slots};
@@ -100,8 +100,8 @@ pub enum CompileError {
     /// There are more classes than a leaf can name.
     #[error(
         "{interface} {direction}: the rules tell {classes} sets of addresses or ports apart, \
-         and a hook holds at most {}; merge neighbouring networks or port ranges",
-        Entry::INDICES
+         and with so many rules a hook holds at most {most}; merge neighbouring networks or \
+         port ranges"
     )]
     TooManyClasses {
         /// The role.
@@ -110,6 +110,8 @@ pub enum CompileError {
         direction: Direction,
         /// How many classes they make.
         classes: usize,
+        /// How many there may be.
+        most: usize,
     },
 }
 
@@ -151,15 +153,17 @@ pub fn compile(
     config.set(Constant::Unasked, unasked(&config));
     config.set(Constant::Fates, index(rows.len()));
     rows.extend(fates(&lists.fates));
-    if classes.len() > Entry::INDICES as usize {
+    if classes.chunk_count() > Entry::INDICES as usize {
         return Err(CompileError::TooManyClasses {
             interface: interface.name.clone(),
             direction,
             classes: classes.len(),
+            most: Entry::INDICES as usize / classes.stride(),
         });
     }
 
     config.set(Constant::Words, classes.words());
+    config.set(Constant::Aggregates, aggregate_words(classes.words()));
     let mut chunks = classes.chunks();
     let mut place = |members: Option<Vec<u32>>, capacity: u32| match members {
         Some(members) => {
@@ -176,13 +180,12 @@ pub fn compile(
     };
     let rule_count = index(rules.len());
     let counters = counter_slots(policy, &rules, &lists.replies);
-    let passing = counters[Counter::FIRST_RULE as usize..].iter().zip(0..);
+    let slots = &counters[Counter::FIRST_RULE as usize..];
+    let passing = slots.iter().zip(0..);
     let passing = passing.filter(|(slot, _)| slot.action == Action::Allow);
-    let passing = passing.map(|(_, number)| number).collect();
-    config.set(
-        Constant::Passing,
-        place(Some(passing), index(counters.len()) - Counter::FIRST_RULE),
-    );
+    let passing: Vec<u32> = passing.map(|(_, number)| number).collect();
+    let passing = (passing.len() < slots.len()).then_some(passing);
+    config.set(Constant::Passing, place(passing, index(slots.len())));
     config.set(
         Constant::Dropping,
         place(numbers(|rule| rule.action == Action::Drop), rule_count),
@@ -196,6 +199,9 @@ pub fn compile(
         .as_ref()
         .map(|vlans| vlans.iter().map(|&id| id.into()).collect());
     config.set(Constant::Vlans, place(vlans, 4096));
+    let tagged_only = interface.vlans.as_ref();
+    let tagged_only = tagged_only.is_some_and(|vlans| !vlans.contains(&0));
+    config.set(Constant::TaggedOnly, tagged_only.into());
     let ethertypes = (!policy.ethertypes.is_empty()).then(|| {
         policy
             .ethertypes

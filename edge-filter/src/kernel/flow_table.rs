@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use aya::Pod;
 use aya::maps::{Array, IterableMap, Map, MapData, MapError, MapType};
 use edge_filter_ebpf::flow::Tuple;
-use edge_filter_ebpf::flow::bucket::{Bucket, PLACES};
+use edge_filter_ebpf::flow::bucket::{Bucket, PLACES, TAG_WORDS};
 use edge_filter_ebpf::flow::life::{Life, state};
 use edge_filter_ebpf::flow::memory::shape;
 use edge_filter_ebpf::packet::{Address, Family};
@@ -61,7 +61,7 @@ const TCP: u8 = 6;
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct RawBucket {
-    tags: [u64; PLACES],
+    tags: [u64; TAG_WORDS],
     slots: [RawSlot; PLACES],
 }
 
@@ -93,7 +93,7 @@ impl FlowTable {
         let refused = |error: MapError| {
             making()
                 .because(error)
-                .try_this("an entry takes 64 bytes of memory: set fewer under 'flows'")
+                .try_this("an entry takes 58 bytes of memory: set fewer under 'flows'")
         };
         let (count, _) = shape(entries);
         let mut buckets = Array::create(count + 1, 0).map_err(refused)?;
@@ -205,7 +205,7 @@ impl fmt::Debug for FlowTable {
 
 impl RawBucket {
     const EMPTY: Self = Self {
-        tags: [0; PLACES],
+        tags: [0; TAG_WORDS],
         slots: [RawSlot {
             words: [0; 5],
             made: 0,

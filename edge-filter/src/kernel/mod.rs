@@ -17,6 +17,7 @@ mod netlink;
 pub mod object;
 pub mod offload;
 pub mod pins;
+mod sections;
 pub mod site;
 pub mod sockets;
 mod syscall;

@@ -3,25 +3,28 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray};
+use aya::maps::{MapData, PerCpuArray};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
-use aya::{Ebpf, EbpfLoader, Pod, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use edge_filter_ebpf::config::{Config, Constant};
+use edge_filter_ebpf::flow::hash::{KEYS, keys};
 use edge_filter_ebpf::flow::memory::shape;
 use edge_filter_ebpf::flow::{SEED_BATCH, Seed, Tuple};
-use edge_filter_ebpf::tables::{Chunk, Path as TablePath, Row};
+use edge_filter_ebpf::tables::Path as TablePath;
+use object::pod;
 
 use super::KernelError;
 use super::counters::RawCount;
 use super::flow_table::FlowTable;
+use super::sections;
 use super::syscall;
 use crate::compile::TableImage;
 use crate::policy::Direction;
 
 /// The compiled object (`docs/building.md`).
-static OBJECT: &[u8] =
+pub(super) static OBJECT: &[u8] =
     include_bytes_aligned!("../../../edge-filter-ebpf/prebuilt/edge-filter.bpf.o");
 
 /// The program of the inbound hook.
@@ -33,9 +36,6 @@ const SEED: &str = "edge_filter_seed";
 
 /// `XDP_PASS`, include/uapi/linux/bpf.h.
 const XDP_PASS: u32 = 2;
-
-/// The kernel has at least one entry in every array.
-const SMALLEST: usize = 1;
 
 /// A program in the kernel, over the tables of one image, attached nowhere yet.
 #[derive(Debug)]
@@ -68,18 +68,23 @@ pub fn load(
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
     config.set(Constant::SoftwareLengths, software_lengths.into());
-    let mut ebpf = open(config, flows, |loader| {
-        loader
-            .map_max_entries("ROWS", entries(image.rows.len()))
-            .map_max_entries("PATHS", entries(image.paths.len()))
-            .map_max_entries("CHUNKS", entries(image.chunks.len()))
-            .map_max_entries("COUNTERS", entries(image.counters.len()));
+    config.set(Constant::Rows, count(image.rows.len()));
+    config.set(Constant::Paths, count(image.paths.len()));
+    config.set(Constant::Chunks, count(image.chunks.len()));
+    let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
+    let tables = [
+        (".rodata.rows", pod::bytes_of_slice(image.rows.as_flattened())),
+        (".rodata.paths", &paths),
+        (".rodata.chunks", pod::bytes_of_slice(image.chunks.as_flattened())),
+    ]
+    .into_iter()
+    .filter(|(_, bytes)| !bytes.is_empty())
+    .collect::<Vec<_>>();
+    let object = sections::with_contents(OBJECT, &tables)
+        .map_err(|error| KernelError::new("read the BPF object").because(error))?;
+    let mut ebpf = open(pod::bytes_of_slice(&object), config, flows, |loader| {
+        loader.map_max_entries("COUNTERS", count(image.counters.len()));
     })?;
-    // The program is loaded last, so that no packet ever meets empty tables.
-    fill::<Row>(&mut ebpf, "ROWS", &image.rows)?;
-    let paths: Vec<PathValue> = image.paths.iter().copied().map(PathValue).collect();
-    fill::<PathValue>(&mut ebpf, "PATHS", &paths)?;
-    fill::<Chunk>(&mut ebpf, "CHUNKS", &image.chunks)?;
     match direction {
         Direction::Inbound => xdp(&mut ebpf, INBOUND).load(),
         Direction::Outbound => classifier(&mut ebpf).load(),
@@ -98,7 +103,7 @@ pub fn seed(flows: &FlowTable, conversations: &[(Tuple, u8)]) -> Result<(), Kern
     if conversations.is_empty() {
         return Ok(());
     }
-    let mut ebpf = open(Config::EMPTY, Some(flows), |_| {})?;
+    let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), |_| {})?;
     let program = xdp(&mut ebpf, SEED);
     program.load().map_err(refused)?;
     for batch in conversations.chunks(SEED_BATCH as usize) {
@@ -130,6 +135,7 @@ fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {
 
 /// The object with its constants and with maps of the right sizes.
 fn open(
+    object: &[u8],
     mut config: Config,
     flows: Option<&FlowTable>,
     sizes: impl FnOnce(&mut EbpfLoader<'_>),
@@ -138,18 +144,16 @@ fn open(
         let (_, places) = shape(flows.entries()?);
         config.set(Constant::FlowBuckets, flows.buckets());
         config.set(Constant::FlowPlaces, places);
-        let (high, low) = (flows.seed() >> 32, flows.seed() & 0xffff_ffff);
-        for (constant, half) in [(Constant::FlowSeedHigh, high), (Constant::FlowSeedLow, low)] {
-            config.set(constant, u32::try_from(half).expect("half of 64 bits"));
-        }
     }
+    let keys = flows.map_or([0; KEYS], |flows| keys(flows.seed()));
     let mut loader = EbpfLoader::new();
     loader.override_global("CONFIG", &config.0, true);
+    loader.override_global("FLOW_KEYS", &keys, true);
     sizes(&mut loader);
     if let Some(flows) = flows {
         loader.map_pin_path("FLOWS", flows.path());
     }
-    loader.load(OBJECT).map_err(|error| {
+    loader.load(object).map_err(|error| {
         KernelError::new("load the BPF program")
             .because(error)
             .try_this(PRIVILEGES)
@@ -284,25 +288,15 @@ fn classifier(ebpf: &mut Ebpf) -> &mut SchedClassifier {
         .expect("the object holds a classifier of that name")
 }
 
-fn fill<V: Pod>(ebpf: &mut Ebpf, name: &str, values: &[V]) -> Result<(), KernelError> {
-    let filling =
-        |error: MapError| KernelError::new(format!("fill the table {name}")).because(error);
-    let map = ebpf.map_mut(name).expect("the object holds the table");
-    let mut array = Array::<_, V>::try_from(map).map_err(filling)?;
-    for (index, value) in (0..).zip(values) {
-        array.set(index, value, 0).map_err(filling)?;
-    }
-    Ok(())
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("tables have fewer than 2^32 rows")
 }
 
-fn entries(length: usize) -> u32 {
-    u32::try_from(length.max(SMALLEST)).expect("tables have fewer than 2^32 rows")
+/// A path as it lies in memory.
+fn path_bytes(path: &TablePath) -> Vec<u8> {
+    let bits = [path.high, path.low, path.high_mask, path.low_mask];
+    let ways = [path.then, path.otherwise];
+    let bits = bits.iter().flat_map(|word| word.to_ne_bytes());
+    bits.chain(ways.iter().flat_map(|way| way.to_ne_bytes()))
+        .collect()
 }
-
-/// A path as a map holds it.
-#[derive(Debug, Clone, Copy)]
-#[repr(transparent)]
-struct PathValue(TablePath);
-
-// SAFETY: it is `repr(C)`, made of integers, and has no padding.
-unsafe impl Pod for PathValue {}

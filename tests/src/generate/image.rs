@@ -140,8 +140,16 @@ impl Vectors {
     fn of(image: &TableImage) -> Self {
         let words = image.config.get(Constant::Words);
         let chunks = class_chunks(words) as usize;
-        // The first set lies behind the last vector.
-        let end = image.config.get(Constant::Passing) as usize;
+        // The sets lie behind the last vector.
+        let sets = [
+            Constant::Passing,
+            Constant::Dropping,
+            Constant::DroppingReplies,
+            Constant::Vlans,
+            Constant::Ethertypes,
+        ];
+        let sets = sets.map(|constant| image.config.get(constant) as usize);
+        let end = sets.into_iter().fold(image.chunks.len(), usize::min);
         Self {
             classes: end.checked_div(chunks).unwrap_or(0),
             chunks,

@@ -24,16 +24,7 @@ fn tuple(protocol: u8, number: u32) -> Tuple {
 /// The life of `tuple` in `table`; `Life(0)` if it is not there at all.
 fn life(table: &FlowTable, tuple: &Tuple) -> Life {
     let words = tuple.words();
-    let home = home(table, &words);
-    let (first, second) = (table.bucket(home.first), table.bucket(home.second));
-    find(
-        first.unwrap(),
-        second.unwrap(),
-        home.tag,
-        table.places(),
-        &words,
-    )
-    .life
+    find(table, home(table, &words), &words).unwrap().life
 }
 
 fn flags(text: &str) -> u8 {

@@ -69,7 +69,7 @@ fn assert_exact(rules: &[Rule], marks: &Marks, side: Side, family: Family) {
         ] {
             let bits = bits & mask(width);
             let leaf = longest(&leaves, bits);
-            let words = classes.sets()[leaf.class() as usize].words();
+            let words = classes.sets()[leaf.class() as usize / classes.stride()].words();
             for (number, rule) in rules.iter().enumerate() {
                 let end = if side == Side::Source {
                     &rule.from
