@@ -73,6 +73,7 @@ impl ByHand {
             .resize(self.rows.len() + PROTOCOL_ROW as usize + 1, [0; 256]);
         self.with(Constant::Words, words)
             .with(Constant::Aggregates, aggregates)
+            .with(Constant::VectorChunks, class_chunks(words))
             .with(Constant::OwnWords, words)
             .with(Constant::Transports, transports)
     }
@@ -104,10 +105,8 @@ impl Tables for ByHand {
         self.paths.get(index as usize)
     }
 
-    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
-        self.chunks
-            .get(chunk as usize)
-            .map(|chunk| chunk[slot as usize])
+    fn chunk(&self, index: u32) -> Option<&Chunk> {
+        self.chunks.get(index as usize)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::config::{Constant, NONE};
 use crate::packet::{Address, Family, Key, protocol};
+use crate::search::Vectors;
 use crate::tables::{Entry, Kind, Tables};
 
 /// The classes of a packet's fields, each by the first chunk of its vector.
@@ -122,6 +123,12 @@ pub fn classes<T: Tables>(key: &Key, source: Entry, tables: &T) -> Option<Classe
         transport,
         source_port,
     })
+}
+
+/// Their bit vectors.
+#[inline(always)]
+pub fn vectors<'a, T: Tables>(key: &Key, source: Entry, tables: &'a T) -> Option<Vectors<'a>> {
+    Vectors::of(classes(key, source, tables)?, tables)
 }
 
 #[cfg(test)]

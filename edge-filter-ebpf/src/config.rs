@@ -64,6 +64,8 @@ pub enum Constant {
     Words,
     /// The number of aggregate words that lead them.
     Aggregates,
+    /// The number of chunks that a bit vector takes.
+    VectorChunks,
     /// The fields that no rule asks about, as bits of [`field`].
     Unasked,
     /// The first of these words hold the hook's own rules: so many.
@@ -98,8 +100,8 @@ pub enum Constant {
     /// How many lists a group has at most; 0 if there are none. Neighbouring lists
     /// that only allow are one.
     Lists,
-    /// The first row of what the lists say by each of their rules, which are
-    /// counted from the first behind the hook's own words ([`fate`]).
+    /// Where in the rows, as one run of entries, stands what the lists say by each of
+    /// their rules ([`fate`]): such that the number of a rule is added to it.
     Fates,
     /// The number of rows that there are.
     Rows,

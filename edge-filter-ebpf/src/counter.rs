@@ -110,7 +110,11 @@ impl Counter {
         } else {
             self.0 > Self::ALLOW_DEFAULT.0
         };
-        if admitted { self } else { Self::ALLOW_UNTRACKED }
+        if admitted {
+            self
+        } else {
+            Self::ALLOW_UNTRACKED
+        }
     }
 
     /// Whether a packet that moved this counter passes.

@@ -7,7 +7,7 @@ use crate::counter::Counter;
 use crate::flow::Flows;
 use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
 use crate::replies;
-use crate::search::{self, Match};
+use crate::search::Match;
 use crate::tables::{Entry, Tables};
 
 const ECHO_REPLY: u32 = 0;
@@ -38,11 +38,11 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     if tables.constant(Constant::Words) == 0 {
         return Counter::by_default(tables);
     }
-    let Some(classes) = classify::classes(&packet.key, source, tables) else {
+    let Some(vectors) = classify::vectors(&packet.key, source, tables) else {
         return Counter::INTERNAL;
     };
     let own = tables.constant(Constant::OwnWords);
-    let refusal = match search::first(tables, classes, 0, own) {
+    let refusal = match vectors.first(tables, 0, own) {
         Match::Internal => return Counter::INTERNAL,
         Match::Rule(rule) if tables.drops(rule) => {
             let counter = Counter::rule(rule);
@@ -53,7 +53,7 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
         }
         Match::Rule(rule) => {
             if tables.constant(Constant::Tracking) != 0
-                && let Err(counter) = replies::record(packet, classes, tables)
+                && let Err(counter) = replies::record(packet, &vectors, tables)
             {
                 return counter;
             }
@@ -67,7 +67,7 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     if tables.constant(Constant::OnlyTracks) != 0 {
         return refusal;
     }
-    match replies::reply(packet, classes, tables) {
+    match replies::reply(packet, &vectors, tables) {
         Counter::NOTHING => refusal,
         counter => counter,
     }

@@ -13,6 +13,7 @@ use edge_filter_ebpf::flow::hash::KEYS;
 use edge_filter_ebpf::flow::table::{self, Buckets};
 use edge_filter_ebpf::flow::word::Word;
 use edge_filter_ebpf::flow::{Flows, Tuple, Words};
+use edge_filter_ebpf::packet::Family;
 use edge_filter_ebpf::tables::Tables;
 
 use crate::Maps;
@@ -43,7 +44,12 @@ impl Buckets for Maps {
     fn key(&self, number: usize) -> u64 {
         // SAFETY: the number is below the array's length. The read is volatile because
         // the loader replaces what the compiler sees.
-        unsafe { (&raw const FLOW_KEYS).cast::<u64>().add(number).read_volatile() }
+        unsafe {
+            (&raw const FLOW_KEYS)
+                .cast::<u64>()
+                .add(number)
+                .read_volatile()
+        }
     }
 
     #[inline(always)]
@@ -121,6 +127,14 @@ extern "C" fn edge_filter_answered(a: u64, b: u64, c: u64, d: u64, e: u64) -> u3
     table::is_answered(&Maps, &words, flags).into()
 }
 
+/// The same of IPv4, with both addresses in one word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_answered_v4(addresses: u64, e: u64) -> u32 {
+    let (words, flags) = apart(addresses >> 32 << 32, 0, addresses << 32, 0, e);
+    table::is_answered(&Maps, &words, flags).into()
+}
+
 /// Whether there is a live entry.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -139,7 +153,12 @@ impl Flows for Maps {
     #[inline(always)]
     fn is_answered(&self, tuple: &Tuple, tcp_flags: u8) -> bool {
         let [a, b, c, d, e] = tuple.words();
-        edge_filter_answered(a, b, c, d, e | u64::from(tcp_flags) << FLAGS) != 0
+        let e = e | u64::from(tcp_flags) << FLAGS;
+        let answered = match tuple.family {
+            Family::V4 => edge_filter_answered_v4(a | c >> 32, e),
+            Family::V6 => edge_filter_answered(a, b, c, d, e),
+        };
+        answered != 0
     }
 
     #[inline(always)]

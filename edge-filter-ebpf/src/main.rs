@@ -96,10 +96,10 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
-        let place = item!(CHUNKS, Chunk, chunk, self.constant(Constant::Chunks))?;
-        // SAFETY: the chunk is there, and has eight words.
-        Some(unsafe { *(place as *const u64).add(slot as usize & 7) })
+    fn chunk(&self, index: u32) -> Option<&Chunk> {
+        let place = item!(CHUNKS, Chunk, index, self.constant(Constant::Chunks))?;
+        // SAFETY: the chunk is there, and never changes.
+        Some(unsafe { &*(place as *const Chunk) })
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
 use crate::frame::Frame;
 use crate::packet::{Chain, Ip};
-use crate::tables::{Path, Tables};
+use crate::tables::{Chunk, Path, Tables};
 use crate::walks::Walks;
 use crate::{ipv4, ipv6, quote};
 
@@ -80,8 +80,8 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
         self.tables.path(index)
     }
 
-    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
-        self.tables.word(chunk, slot)
+    fn chunk(&self, index: u32) -> Option<&Chunk> {
+        self.tables.chunk(index)
     }
 }
 

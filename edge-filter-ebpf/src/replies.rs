@@ -6,14 +6,14 @@
 //! about a packet's mirror. So one set of classes answers for the packet and for
 //! its mirror, and the flow table is asked only where a list allows.
 
-use crate::classify::{self, Classes};
+use crate::classify;
 use crate::config::{Constant, fate};
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
 use crate::packet::tcp::{ACK, SYN};
 use crate::packet::{Family, Key, NO_ICMP, Packet};
 use crate::quote::Quote;
-use crate::search::{Match, first};
+use crate::search::{Match, Vectors};
 use crate::tables::Tables;
 
 /// The most lists of one group that have to be asked one after the other: lists
@@ -48,7 +48,7 @@ pub(crate) const fn is_echo_request(family: Family, kind: u32) -> bool {
 /// The counter of the replies to what `group` allows; [`Counter::NOTHING`] if it
 /// allows nothing.
 #[inline(always)]
-fn allowed_by<T: Tables>(group: Group, classes: Classes, tables: &T) -> Counter {
+fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Counter {
     let (begin, end) = match group {
         Group::MirroredTracking => (Constant::MirroredTracking, Constant::MirroredTrackingEnd),
         Group::MirroredOpen => (Constant::MirroredOpen, Constant::MirroredOpenEnd),
@@ -56,30 +56,51 @@ fn allowed_by<T: Tables>(group: Group, classes: Classes, tables: &T) -> Counter 
     };
     let mut begin = tables.constant(begin);
     let end = tables.constant(end);
+    // Mostly there is one list, and no loop.
+    if tables.constant(Constant::Lists) == 1 {
+        return match ask(vectors, begin, end, tables) {
+            Said::Counter(counter) => counter,
+            Said::Next(next) if next >= end => Counter::NOTHING,
+            Said::Next(_) => Counter::INTERNAL,
+        };
+    }
     let lists = tables.constant(Constant::Lists);
     for list in 0..MAX_LISTS {
         if list >= lists {
             break;
         }
-        let rule = match first(tables, classes, begin, end) {
-            Match::Rule(rule) => rule,
-            Match::None => return Counter::NOTHING,
-            Match::Internal => return Counter::INTERNAL,
-        };
-        let number = rule - tables.constant(Constant::OwnWords) * 64;
-        let row = tables.constant(Constant::Fates) + (number >> 8);
-        let Some(fate) = tables.entry(row, number & 0xff) else {
-            return Counter::INTERNAL;
-        };
-        if fate & fate::ALLOWED != 0 {
-            return Counter(fate & !fate::ALLOWED);
+        match ask(vectors, begin, end, tables) {
+            Said::Counter(counter) => return counter,
+            Said::Next(next) => begin = next,
         }
-        begin = fate;
     }
     if begin < end {
         Counter::INTERNAL
     } else {
         Counter::NOTHING
+    }
+}
+
+/// What a group says, asked from one of its lists on.
+enum Said {
+    /// The packet's mirror, or the packet, is allowed, or no list knows of it.
+    Counter(Counter),
+    /// This list refuses it; the next begins at this word.
+    Next(u32),
+}
+
+#[inline(always)]
+fn ask<T: Tables>(vectors: &Vectors<'_>, begin: u32, end: u32, tables: &T) -> Said {
+    let rule = match vectors.first(tables, begin, end) {
+        Match::Rule(rule) => rule,
+        Match::None => return Said::Counter(Counter::NOTHING),
+        Match::Internal => return Said::Counter(Counter::INTERNAL),
+    };
+    let place = tables.constant(Constant::Fates).wrapping_add(rule);
+    match tables.entry(place >> 8, place & 0xff) {
+        Some(fate) if fate & fate::ALLOWED != 0 => Said::Counter(Counter(fate & !fate::ALLOWED)),
+        Some(next) => Said::Next(next),
+        None => Said::Counter(Counter::INTERNAL),
     }
 }
 
@@ -90,7 +111,7 @@ fn allowed_by<T: Tables>(group: Group, classes: Classes, tables: &T) -> Counter 
 #[inline(always)]
 pub(crate) fn record<T: Tables + Flows>(
     packet: &Packet,
-    classes: Classes,
+    vectors: &Vectors<'_>,
     tables: &T,
 ) -> Result<(), Counter> {
     if packet.icmp != NO_ICMP && !is_echo_request(packet.key.family, packet.icmp >> 8) {
@@ -100,7 +121,7 @@ pub(crate) fn record<T: Tables + Flows>(
         return Ok(());
     }
     for group in [Group::MirroredOpen, Group::Open] {
-        match allowed_by(group, classes, tables) {
+        match allowed_by(group, vectors, tables) {
             Counter::NOTHING => {}
             Counter::INTERNAL => return Err(Counter::INTERNAL),
             _ => return Ok(()),
@@ -113,7 +134,11 @@ pub(crate) fn record<T: Tables + Flows>(
 /// The counter of `packet` if it is a reply (§13.4); [`Counter::NOTHING`] if it is
 /// none.
 #[inline(always)]
-pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, classes: Classes, tables: &T) -> Counter {
+pub(crate) fn reply<T: Tables + Flows>(
+    packet: &Packet,
+    vectors: &Vectors<'_>,
+    tables: &T,
+) -> Counter {
     if packet.tcp_flags & (SYN | ACK) == SYN {
         return Counter::NOTHING;
     }
@@ -127,12 +152,12 @@ pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, classes: Classes, tables
         }
     }
     if tables.constant(Constant::AnswersOpen) != 0 {
-        let counter = allowed_by(Group::MirroredOpen, classes, tables);
+        let counter = allowed_by(Group::MirroredOpen, vectors, tables);
         if counter != Counter::NOTHING {
             return counter;
         }
     }
-    let counter = allowed_by(Group::MirroredTracking, classes, tables);
+    let counter = allowed_by(Group::MirroredTracking, vectors, tables);
     if counter == Counter::NOTHING || counter == Counter::INTERNAL {
         return counter;
     }
@@ -162,10 +187,10 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
     let Some(source) = classify::source(mirror, tables) else {
         return Err(Counter::INTERNAL);
     };
-    let Some(classes) = classify::classes(mirror, source, tables) else {
+    let Some(vectors) = classify::vectors(mirror, source, tables) else {
         return Err(Counter::INTERNAL);
     };
-    let by_own_rules = match first(tables, classes, 0, tables.constant(Constant::OwnWords)) {
+    let by_own_rules = match vectors.first(tables, 0, tables.constant(Constant::OwnWords)) {
         Match::Rule(rule) => !tables.drops(rule),
         Match::None => false,
         Match::Internal => return Err(Counter::INTERNAL),
@@ -174,18 +199,18 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
         if tables.constant(Constant::Tracking) == 0 {
             return Ok(true);
         }
-        if allows(Group::Open, classes, tables)? {
+        if allows(Group::Open, &vectors, tables)? {
             return Ok(true);
         }
         if !is_icmp && tables.is_live(&tuple(*mirror)) {
             return Ok(true);
         }
     }
-    if tables.constant(Constant::AnswersOpen) != 0 && allows(Group::MirroredOpen, classes, tables)?
+    if tables.constant(Constant::AnswersOpen) != 0 && allows(Group::MirroredOpen, &vectors, tables)?
     {
         return Ok(true);
     }
-    if identifier == NO_ICMP || !allows(Group::MirroredTracking, classes, tables)? {
+    if identifier == NO_ICMP || !allows(Group::MirroredTracking, &vectors, tables)? {
         return Ok(false);
     }
     let mut sent = mirror.mirror();
@@ -197,8 +222,8 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
 }
 
 #[inline(always)]
-fn allows<T: Tables>(group: Group, classes: Classes, tables: &T) -> Result<bool, Counter> {
-    match allowed_by(group, classes, tables) {
+fn allows<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Result<bool, Counter> {
+    match allowed_by(group, vectors, tables) {
         Counter::NOTHING => Ok(false),
         Counter::INTERNAL => Err(Counter::INTERNAL),
         _ => Ok(true),

@@ -9,7 +9,7 @@
 
 use crate::classify::Classes;
 use crate::config::{Constant, field};
-use crate::tables::Tables;
+use crate::tables::{Chunk, Tables};
 
 /// What the rules say of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,22 +22,71 @@ pub enum Match {
     Internal,
 }
 
+/// The bit vectors of a packet's classes.
+#[derive(Debug, Clone, Copy)]
+pub struct Vectors<'a> {
+    /// The classes.
+    pub classes: Classes,
+    /// The vectors, if each of them is a single chunk: whoever searches twice need not
+    /// look for them twice.
+    short: Option<[&'a Chunk; 4]>,
+}
+
 /// The most 64-rule words that a vector can have: 65,536 bits, for the hook's own rules
 /// and the lists behind them.
 pub const MAX_WORDS: u32 = 1024;
 
-/// The first rule that all of `classes` have, among those of the words from
-/// `begin` to below `end`.
-#[inline(always)]
-pub fn first<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
-    match end.saturating_sub(begin) {
-        0 => Match::None,
-        1 => word(tables, classes, begin),
-        _ => tables.first_of_many(classes, begin, end),
+impl<'a> Vectors<'a> {
+    /// Those of `classes`. `None` past the table's end.
+    #[inline(always)]
+    pub fn of<T: Tables>(classes: Classes, tables: &'a T) -> Option<Self> {
+        let short = if tables.constant(Constant::VectorChunks) == 1 {
+            Some([
+                tables.chunk(classes.source)?,
+                tables.chunk(classes.destination)?,
+                tables.chunk(classes.transport)?,
+                tables.chunk(classes.source_port)?,
+            ])
+        } else {
+            None
+        };
+        Some(Self { classes, short })
+    }
+
+    /// The first rule that all classes have, among those of the words from `begin` to
+    /// below `end`.
+    #[inline(always)]
+    pub fn first<T: Tables>(&self, tables: &T, begin: u32, end: u32) -> Match {
+        match end.saturating_sub(begin) {
+            0 => Match::None,
+            1 => self.word(tables, begin),
+            _ => tables.first_of_many(self.classes, begin, end),
+        }
+    }
+
+    /// The same of one word.
+    #[inline(always)]
+    fn word<T: Tables>(&self, tables: &T, number: u32) -> Match {
+        let place = tables.constant(Constant::Aggregates) + number;
+        let common = match self.short {
+            Some(chunks) => chunks
+                .iter()
+                .fold(u64::MAX, |common, chunk| common & chunk[place as usize & 7]),
+            None => match common(tables, self.classes, place) {
+                Some(common) => common,
+                None => return Match::Internal,
+            },
+        };
+        if common == 0 {
+            Match::None
+        } else {
+            Match::Rule(number * 64 + lowest_bit(common))
+        }
     }
 }
 
-/// The same of two words or more.
+/// The first rule that all of `classes` have, among those of the words from `begin` to
+/// below `end`, of which there are two or more.
 #[inline(always)]
 pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
     let aggregates = tables.constant(Constant::Aggregates);
@@ -70,17 +119,6 @@ pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
         }
     }
     Match::None
-}
-
-/// The same of one word.
-#[inline(always)]
-fn word<T: Tables>(tables: &T, classes: Classes, number: u32) -> Match {
-    let aggregates = tables.constant(Constant::Aggregates);
-    match common(tables, classes, aggregates + number) {
-        None => Match::Internal,
-        Some(0) => Match::None,
-        Some(word) => Match::Rule(number * 64 + lowest_bit(word)),
-    }
 }
 
 /// The bits of the words from `begin` to below `end`, of 64 words from `first` on.
@@ -118,7 +156,7 @@ fn common<T: Tables>(tables: &T, classes: Classes, number: u32) -> Option<u64> {
         (classes.source_port, field::SOURCE_PORT),
     ] {
         if unasked & field == 0 {
-            common &= tables.word(class + (number >> 3), number & 7)?;
+            common &= tables.chunk(class + (number >> 3))?[number as usize & 7];
         }
     }
     Some(common)

@@ -23,8 +23,8 @@ pub trait Tables {
     fn entry(&self, row: u32, slot: u32) -> Option<u32>;
     /// Path `index`; `None` past the table's end.
     fn path(&self, index: u32) -> Option<&Path>;
-    /// Word `slot` (below 8) of chunk `chunk`; `None` past the table's end.
-    fn word(&self, chunk: u32, slot: u32) -> Option<u64>;
+    /// Chunk `index`; `None` past the table's end.
+    fn chunk(&self, index: u32) -> Option<&Chunk>;
 
     /// The first rule that all of a packet's `classes` have, among those of the
     /// words from `begin` to below `end`: [`search::words`], wherever it runs.
@@ -46,9 +46,8 @@ pub trait Tables {
     /// Whether `member` belongs to the set that begins at chunk `set`.
     #[inline(always)]
     fn bit(&self, set: u32, member: u32) -> bool {
-        let word = self
-            .word(set + (member >> 9), (member >> 6) & 7)
-            .unwrap_or(0);
+        let chunk = self.chunk(set + (member >> 9));
+        let word = chunk.map_or(0, |chunk| chunk[(member >> 6) as usize & 7]);
         (word >> (member & 63)) & 1 != 0
     }
 }

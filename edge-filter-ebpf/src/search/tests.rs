@@ -1,7 +1,7 @@
 use super::*;
 use crate::by_hand::{ByHand, key};
 use crate::classify::EVERY_RULE;
-use crate::classify::{PROTOCOL_ROW, classes};
+use crate::classify::{PROTOCOL_ROW, vectors};
 use crate::packet::Key;
 use crate::tables::{Entry, Kind};
 
@@ -24,8 +24,8 @@ fn leaf(rules: u32, number: u32) -> Entry {
 
 /// The first of the hook's own rules that `key` matches.
 fn judge(key: &Key, source: Entry, tables: &ByHand) -> Match {
-    match classes(key, source, tables) {
-        Some(classes) => super::first(tables, classes, 0, tables.constant(Constant::OwnWords)),
+    match vectors(key, source, tables) {
+        Some(vectors) => vectors.first(tables, 0, tables.constant(Constant::OwnWords)),
         None => Match::Internal,
     }
 }
@@ -135,7 +135,9 @@ fn no_rules_match_nothing_and_need_no_tables() {
         transport: 0,
         source_port: 0,
     };
-    assert_eq!(super::first(&ByHand::new(), classes, 0, 0), Match::None);
+    let tables = ByHand::new();
+    let vectors = Vectors::of(classes, &tables).unwrap();
+    assert_eq!(vectors.first(&tables, 0, 0), Match::None);
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn a_search_keeps_to_its_words() {
     let rules = 200 * 64;
     let everywhere: Vec<u32> = (0..rules).step_by(64).collect();
     let tables = classes_on_fields(rules, &[&everywhere]);
-    let classes = classes(&key(), leaf(rules, 1), &tables).unwrap();
+    let own = vectors(&key(), leaf(rules, 1), &tables).unwrap();
     let borders = [0, 1, 2, 63, 64, 65, 127, 128, 129, 199, 200];
     for begin in borders {
         for end in borders {
@@ -172,13 +174,14 @@ fn a_search_keeps_to_its_words() {
                 Match::None
             };
             assert_eq!(
-                super::first(&tables, classes, begin, end),
+                own.first(&tables, begin, end),
                 expected,
                 "words {begin} to {end}"
             );
         }
     }
     let one = classes_on_fields(rules, &[&[70 * 64 + 5]]);
+    let own = vectors(&key(), leaf(rules, 1), &one).unwrap();
     for begin in borders {
         for end in borders {
             let expected = if begin <= 70 && 70 < end {
@@ -186,7 +189,7 @@ fn a_search_keeps_to_its_words() {
             } else {
                 Match::None
             };
-            assert_eq!(super::first(&one, classes, begin, end), expected);
+            assert_eq!(own.first(&one, begin, end), expected);
         }
     }
 }

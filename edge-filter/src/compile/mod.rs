@@ -32,6 +32,7 @@ use crate::policy::{Action, Direction, Interface, Mode, Policy, Rule};
 use classes::Classes;
 use lists::Lists;
 use prefixes::{Family, Side};
+use sets::Set;
 use trie::Trie;
 
 /// The most rules that one hook can have.
@@ -151,7 +152,8 @@ pub fn compile(
         rows.extend(source_ports);
     }
     config.set(Constant::Unasked, unasked(&config));
-    config.set(Constant::Fates, index(rows.len()));
+    let begin = index(rows.len() * 256);
+    config.set(Constant::Fates, begin.wrapping_sub(lists.own_words * 64));
     rows.extend(fates(&lists.fates));
     if classes.chunk_count() > Entry::INDICES as usize {
         return Err(CompileError::TooManyClasses {
@@ -164,52 +166,17 @@ pub fn compile(
 
     config.set(Constant::Words, classes.words());
     config.set(Constant::Aggregates, aggregate_words(classes.words()));
+    config.set(Constant::VectorChunks, index(classes.stride()));
     let mut chunks = classes.chunks();
-    let mut place = |members: Option<Vec<u32>>, capacity: u32| match members {
-        Some(members) => {
-            let first = index(chunks.len());
-            chunks.extend(sets::chunks(&members, capacity));
-            first
-        }
-        None => NONE,
-    };
-    let numbers = |wanted: fn(&Rule) -> bool| {
-        let wanted = rules.iter().zip(0..).filter(|(rule, _)| wanted(rule));
-        let numbers: Vec<u32> = wanted.map(|(_, number)| number).collect();
-        (!numbers.is_empty()).then_some(numbers)
-    };
-    let rule_count = index(rules.len());
     let counters = counter_slots(policy, &rules, &lists.replies);
     let slots = &counters[Counter::FIRST_RULE as usize..];
-    let passing = slots.iter().zip(0..);
-    let passing = passing.filter(|(slot, _)| slot.action == Action::Allow);
-    let passing: Vec<u32> = passing.map(|(_, number)| number).collect();
-    let passing = (passing.len() < slots.len()).then_some(passing);
-    config.set(Constant::Passing, place(passing, index(slots.len())));
-    config.set(
-        Constant::Dropping,
-        place(numbers(|rule| rule.action == Action::Drop), rule_count),
-    );
-    config.set(
-        Constant::DroppingReplies,
-        place(numbers(|rule| rule.drops_replies), rule_count),
-    );
-    let vlans = interface
-        .vlans
-        .as_ref()
-        .map(|vlans| vlans.iter().map(|&id| id.into()).collect());
-    config.set(Constant::Vlans, place(vlans, 4096));
-    let tagged_only = interface.vlans.as_ref();
-    let tagged_only = tagged_only.is_some_and(|vlans| !vlans.contains(&0));
-    config.set(Constant::TaggedOnly, tagged_only.into());
-    let ethertypes = (!policy.ethertypes.is_empty()).then(|| {
-        policy
-            .ethertypes
-            .iter()
-            .map(|&number| number.into())
-            .collect()
-    });
-    config.set(Constant::Ethertypes, place(ethertypes, 65_536));
+    for (constant, set) in sets::of(policy, interface, &rules, slots) {
+        config.set(constant, NONE);
+        if let Some(Set { members, capacity }) = set {
+            config.set(constant, index(chunks.len()));
+            chunks.extend(sets::chunks(&members, capacity));
+        }
+    }
 
     for (constant, holds) in [
         (Constant::Audit, policy.mode == Mode::Audit),
@@ -218,6 +185,7 @@ pub fn compile(
             policy.default_action == Action::Allow,
         ),
         (Constant::Outbound, direction == Direction::Outbound),
+        (Constant::TaggedOnly, is_tagged_only(interface)),
     ] {
         config.set(constant, holds.into());
     }
@@ -231,6 +199,12 @@ pub fn compile(
         chunks,
         counters,
     })
+}
+
+/// Whether frames without a tag may not appear at `interface`.
+fn is_tagged_only(interface: &Interface) -> bool {
+    let vlans = interface.vlans.as_ref();
+    vlans.is_some_and(|vlans| !vlans.contains(&0))
 }
 
 /// The lists of a hook, if they fit.
@@ -286,10 +260,8 @@ impl Tables for TableImage {
         self.paths.get(index as usize)
     }
 
-    fn word(&self, chunk: u32, slot: u32) -> Option<u64> {
-        self.chunks
-            .get(chunk as usize)
-            .map(|chunk| chunk[slot as usize])
+    fn chunk(&self, index: u32) -> Option<&Chunk> {
+        self.chunks.get(index as usize)
     }
 }
 

@@ -73,9 +73,15 @@ pub fn load(
     config.set(Constant::Chunks, count(image.chunks.len()));
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
     let tables = [
-        (".rodata.rows", pod::bytes_of_slice(image.rows.as_flattened())),
+        (
+            ".rodata.rows",
+            pod::bytes_of_slice(image.rows.as_flattened()),
+        ),
         (".rodata.paths", &paths),
-        (".rodata.chunks", pod::bytes_of_slice(image.chunks.as_flattened())),
+        (
+            ".rodata.chunks",
+            pod::bytes_of_slice(image.chunks.as_flattened()),
+        ),
     ]
     .into_iter()
     .filter(|(_, bytes)| !bytes.is_empty())

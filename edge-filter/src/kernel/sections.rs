@@ -32,7 +32,8 @@ pub(super) fn with_contents(
         let (number, _) = sections
             .section_by_name(LittleEndian, name.as_bytes())
             .ok_or_else(|| format!("it has no section {name}"))?;
-        let headers = elf.e_shoff.get(LittleEndian) as usize;
+        let headers = usize::try_from(elf.e_shoff.get(LittleEndian))
+            .map_err(|_| "its section headers lie beyond any memory".to_owned())?;
         let header = headers + number.0 * size_of::<SectionHeader>();
         let begin = size_of_val(&*file);
         file.extend(words(bytes));

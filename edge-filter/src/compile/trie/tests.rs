@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use edge_filter_ebpf::classify;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::packet::{Address, Family as KeyFamily, Key};
-use edge_filter_ebpf::tables::Tables;
+use edge_filter_ebpf::tables::{Chunk, Tables};
 
 use super::*;
 use crate::compile::prefixes::{Family, Prefix};
@@ -30,7 +30,7 @@ impl Tables for Lookup {
         self.trie.paths.get(index as usize)
     }
 
-    fn word(&self, _: u32, _: u32) -> Option<u64> {
+    fn chunk(&self, _: u32) -> Option<&Chunk> {
         None
     }
 }
