@@ -8,7 +8,7 @@
 
 use super::Words;
 use super::branchless::{is_zero, min, minus};
-use super::bucket::{Bucket, PLACES, Slot, protocol_of};
+use super::bucket::{Bucket, PLACES, protocol_of};
 use super::hash;
 use super::life::{Life, SECOND};
 use super::word::Word;
@@ -34,8 +34,11 @@ pub trait Buckets {
     fn flip(word: &Word, bits: u64);
 }
 
-/// How often a change is tried again when another CPU was faster.
-const TRIES: u32 = 4;
+/// How often a conversation is looked for, and a place for it, while other CPUs take the
+/// places that were found.
+const SEARCHES: u32 = 2;
+/// How often a life is changed, while other CPUs change it first.
+const CHANGES: u32 = 4;
 
 /// Where a conversation belongs.
 #[derive(Debug, Clone, Copy)]
@@ -62,14 +65,13 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
     let home = home(table, words);
     let nanoseconds = table.nanoseconds();
     let protocol = protocol_of(words);
-    for _ in 0..TRIES {
+    for _ in 0..SEARCHES {
         let Some(found) = find(table, home, words) else {
             return;
         };
         if found.life.is_live_at(nanoseconds) {
             let now = found.life.second(protocol, nanoseconds);
-            let new = found.life.recorded(protocol, tcp_flags, now);
-            if new == found.life || found.slot().exchange::<B>(found.life, new) {
+            if found.change::<B>(|life| life.recorded(protocol, tcp_flags, now)) {
                 return;
             }
             continue;
@@ -113,11 +115,7 @@ pub fn is_answered<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) -> bool 
     }
     if tcp_flags & RST != 0 {
         let now = (nanoseconds / SECOND) as u32;
-        let new = found.life.answered(protocol_of(words), tcp_flags, now);
-        if new != found.life {
-            // If its opener was faster, it goes on.
-            found.slot().exchange::<B>(found.life, new);
-        }
+        found.change::<B>(|life| life.answered(protocol_of(words), tcp_flags, now));
     }
     true
 }
@@ -129,10 +127,24 @@ pub fn is_live<B: Buckets>(table: &B, words: &Words) -> bool {
         .is_some_and(|found| found.life.is_live_at(table.nanoseconds()))
 }
 
-impl<'a> Place<'a> {
+impl Place<'_> {
+    /// Puts what `change` makes of the life in its place; whether the tenant was still
+    /// the same, and no other CPU was faster again and again.
     #[inline(always)]
-    fn slot(&self) -> &'a Slot {
-        &self.bucket.slots[self.number & (PLACES - 1)]
+    fn change<B: Buckets>(&self, change: impl Fn(Life) -> Life) -> bool {
+        let slot = &self.bucket.slots[self.number & (PLACES - 1)];
+        let mut life = self.life;
+        for _ in 0..CHANGES {
+            let new = change(life);
+            if new == life || slot.exchange::<B>(life, new) {
+                return true;
+            }
+            life = slot.life();
+            if life.tenant() != self.life.tenant() {
+                return false;
+            }
+        }
+        false
     }
 }
 
