@@ -73,8 +73,11 @@ fn lookup<const STEPS: u32, T: Tables>(
             }
             Kind::Path => {
                 let path = tables.path(entry.index())?;
-                let differs = ((address.high ^ path.high) & path.high_mask)
-                    | ((address.low ^ path.low) & path.low_mask);
+                let mut differs = (address.high ^ path.high) & path.high_mask;
+                // Of IPv4 the second half is empty.
+                if STEPS != STEPS_V4 {
+                    differs |= (address.low ^ path.low) & path.low_mask;
+                }
                 if differs != 0 {
                     return Some(Entry(path.otherwise));
                 }
