@@ -3,11 +3,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::maps::{MapData, PerCpuArray};
+use aya::maps::{MapData, MapError, PerCpuArray};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::flow::hash::{KEYS, keys};
 use edge_filter_ebpf::flow::memory::shape;
@@ -159,12 +159,30 @@ fn open(
     if let Some(flows) = flows {
         loader.map_pin_path("FLOWS", flows.path());
     }
-    loader.load(object).map_err(|error| {
-        KernelError::new("load the BPF program")
-            .because(error)
-            .try_this(PRIVILEGES)
-    })
+    loader.load(object).map_err(unmade)
 }
+
+/// Why the kernel did not make the maps of the program.
+fn unmade(error: EbpfError) -> KernelError {
+    let errno = match &error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) => io_error.raw_os_error(),
+        _ => None,
+    };
+    let remedy = match errno {
+        Some(libc::E2BIG) => LARGE_TABLES,
+        Some(libc::ENOMEM) => MEMORY,
+        Some(libc::EMFILE | libc::ENFILE) => LIMITS,
+        _ => PRIVILEGES,
+    };
+    KernelError::new("load the BPF program")
+        .because(error)
+        .try_this(remedy)
+}
+
+const LARGE_TABLES: &str = "Linux before 6.0 takes no table of more than 4 MiB: use a later \
+                            kernel, or merge networks and port ranges";
+
+const MEMORY: &str = "the tables need more memory than there is: free some";
 
 const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
 
@@ -191,7 +209,7 @@ fn refused(error: ProgramError) -> KernelError {
         Some(libc::E2BIG) => "the verifier gave up after a million instructions: split the \
                               rules of this hook over several roles, or merge some"
             .to_owned(),
-        Some(libc::ENOMEM) => "the tables need more memory than there is: free some".to_owned(),
+        Some(libc::ENOMEM) => MEMORY.to_owned(),
         Some(libc::EPERM) if log.is_empty() => PRIVILEGES.to_owned(),
         _ => {
             let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
@@ -305,4 +323,28 @@ fn path_bytes(path: &TablePath) -> Vec<u8> {
     let bits = bits.iter().flat_map(|word| word.to_ne_bytes());
     bits.chain(ways.iter().flat_map(|way| way.to_ne_bytes()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn what_to_do_depends_on_what_the_kernel_answered() {
+        for (errno, remedy) in [
+            (libc::E2BIG, LARGE_TABLES),
+            (libc::ENOMEM, MEMORY),
+            (libc::EMFILE, LIMITS),
+            (libc::EPERM, PRIVILEGES),
+        ] {
+            let error = EbpfError::MapError(MapError::CreateError {
+                name: ".rodata.rows".to_owned(),
+                io_error: io::Error::from_raw_os_error(errno),
+            });
+            let message = unmade(error).to_string();
+            assert!(message.contains(remedy), "{message}");
+            assert!(message.contains(".rodata.rows"), "{message}");
+        }
+    }
 }
