@@ -1,6 +1,7 @@
 //! edge-filter's own tasks, run as `cargo xtask …`. Nobody who only uses the
 //! binary needs them.
 
+mod bench;
 mod build_ebpf;
 mod compiled;
 mod demo;
@@ -12,6 +13,7 @@ mod test;
 mod toolchain;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -33,6 +35,8 @@ enum Task {
     Demo,
     /// Check formatting, lints and the BPF object, then run every test (the kernel's need root)
     Test(TestArgs),
+    /// Measure what the programs cost over programs that do nothing (needs root)
+    Bench(BenchArgs),
     /// Build the BPF object that is committed under edge-filter-ebpf/prebuilt/
     BuildEbpf(BuildEbpfArgs),
 }
@@ -42,6 +46,19 @@ struct TestArgs {
     /// Run the long figures in full instead of at a tenth
     #[arg(long)]
     soak: bool,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// How often each round runs a program on a frame
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    repeats: u32,
+    /// How many rounds go through all cases, forwards and backwards in turn
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    rounds: u32,
+    /// Write the figures to this file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -71,6 +88,7 @@ fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match task {
         Task::Demo => demo::run(&workspace),
+        Task::Bench(args) => bench::run(&workspace, args.repeats, args.rounds, args.json),
         Task::Test(args) => test::run(&workspace, args.soak),
         Task::BuildEbpf(args) if args.check => {
             let rebuild = if args.require_rebuild {

@@ -1,6 +1,7 @@
 //! The data path in the kernel as a judge, by `BPF_PROG_TEST_RUN`.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use aya::programs::TestRunOptions;
@@ -96,11 +97,28 @@ impl KernelJudge {
         frame.len() >= least
     }
 
+    /// What a program of `direction` answers for `action`.
+    #[must_use]
+    pub fn answer(direction: Direction, action: Action) -> u32 {
+        match (direction, action) {
+            (Direction::Inbound, Action::Allow) => XDP_PASS,
+            (Direction::Inbound, Action::Drop) => XDP_DROP,
+            (Direction::Outbound, Action::Allow) => TCX_NEXT,
+            (Direction::Outbound, Action::Drop) => TCX_DROP,
+        }
+    }
+
     /// How long the kernel took to make the maps, to fill them, and to verify
     /// and translate the program.
     #[must_use]
     pub fn loaded_in(&self) -> Duration {
         self.loaded_in
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.program.descriptor()
     }
 
     /// How many instructions the verifier processed.

@@ -3,8 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,15 +12,13 @@ use nix::libc;
 use nix::net::if_::if_nametoindex;
 
 use super::wire::End;
+use crate::bpf::{ProgramType, bpf, bpf_fd, load, number};
 
 /// The commands and constants of bpf(2) that are needed here (linux/bpf.h).
-const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
-const BPF_PROG_TYPE_XDP: u32 = 6;
-const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_BEFORE: u32 = 1 << 3;
@@ -45,23 +42,8 @@ pub struct ForeignLink {
     link: OwnedFd,
 }
 
-/// The head of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is not
-/// given for zero.
-#[repr(C)]
-struct ProgLoad {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-}
-
-/// For `BPF_OBJ_PIN`.
+/// The head of `union bpf_attr` for `BPF_OBJ_PIN`; the kernel takes what is not given
+/// for zero.
 #[repr(C)]
 struct ObjPin {
     pathname: u64,
@@ -95,33 +77,17 @@ struct GetFdById {
 impl Foreign {
     /// Loads one for what arrives.
     pub fn load() -> Result<Self> {
-        Self::load_kind(BPF_PROG_TYPE_XDP, &XDP_PASS)
+        Self::load_kind(ProgramType::Xdp, &XDP_PASS)
     }
 
     /// Loads one for what leaves.
     pub fn load_egress() -> Result<Self> {
-        Self::load_kind(BPF_PROG_TYPE_SCHED_CLS, &TCX_NEXT)
+        Self::load_kind(ProgramType::SchedCls, &TCX_NEXT)
     }
 
-    fn load_kind(prog_type: u32, instructions: &'static [u64; 2]) -> Result<Self> {
-        let mut prog_name = [0; 16];
-        prog_name[..7].copy_from_slice(b"foreign");
-        let program = bpf_fd(
-            BPF_PROG_LOAD,
-            &ProgLoad {
-                prog_type,
-                insn_cnt: 2,
-                insns: instructions.as_ptr() as u64,
-                license: c"GPL".as_ptr() as u64,
-                log_level: 0,
-                log_size: 0,
-                log_buf: 0,
-                kern_version: 0,
-                prog_flags: 0,
-                prog_name,
-            },
-        )
-        .context("load the foreign program")?;
+    fn load_kind(program_type: ProgramType, instructions: &[u64]) -> Result<Self> {
+        let program = load(program_type, "foreign", instructions);
+        let program = program.context("load the foreign program")?;
         Ok(Self { program })
     }
 
@@ -144,14 +110,14 @@ impl Foreign {
     fn link(&self, end: &End, attach_type: u32, flags: u32) -> Result<ForeignLink> {
         let link = end.namespace.enter(|| {
             let target_ifindex = if_nametoindex(end.device)?;
-            let prog_fd = u32::try_from(self.program.as_raw_fd())?;
-            let attributes = LinkCreate {
+            let prog_fd = number(self.program.as_fd())?;
+            let mut attributes = LinkCreate {
                 prog_fd,
                 target_ifindex,
                 attach_type,
                 flags,
             };
-            Ok(bpf_fd(BPF_LINK_CREATE, &attributes)?)
+            Ok(bpf_fd(BPF_LINK_CREATE, &mut attributes)?)
         });
         let link = link.with_context(|| format!("attach the foreign program to {}", end.device))?;
         Ok(ForeignLink { link })
@@ -160,13 +126,13 @@ impl Foreign {
     /// Pins it at a path of a bpffs.
     pub fn pin(&self, path: &Path) -> Result<()> {
         let pathname = CString::new(path.as_os_str().as_bytes())?;
-        let bpf_fd = u32::try_from(self.program.as_raw_fd())?;
-        let attributes = ObjPin {
+        let bpf_fd = number(self.program.as_fd())?;
+        let mut attributes = ObjPin {
             pathname: pathname.as_ptr() as u64,
             bpf_fd,
             file_flags: 0,
         };
-        bpf(BPF_OBJ_PIN, &attributes).context("pin the foreign program")?;
+        bpf(BPF_OBJ_PIN, &mut attributes).context("pin the foreign program")?;
         Ok(())
     }
 
@@ -186,9 +152,9 @@ impl Drop for ForeignLink {
     /// Closing the descriptor is not enough: a child that another thread is just
     /// starting may hold a copy of it until it executes its program.
     fn drop(&mut self) {
-        if let Ok(link_fd) = u32::try_from(self.link.as_raw_fd()) {
+        if let Ok(link_fd) = number(self.link.as_fd()) {
             // It fails only if the device is gone, and the attachment with it.
-            let _ = bpf(BPF_LINK_DETACH, &LinkDetach { link_fd });
+            let _ = bpf(BPF_LINK_DETACH, &mut LinkDetach { link_fd });
         }
     }
 }
@@ -197,7 +163,7 @@ impl Drop for ForeignLink {
 pub fn program_exists(id: u32) -> Result<bool> {
     match bpf_fd(
         BPF_PROG_GET_FD_BY_ID,
-        &GetFdById {
+        &mut GetFdById {
             id,
             next_id: 0,
             open_flags: 0,
@@ -206,32 +172,5 @@ pub fn program_exists(id: u32) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("ask for program {id}")),
-    }
-}
-
-/// A command of bpf(2) that answers with a new descriptor.
-fn bpf_fd<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
-    let fd = i32::try_from(bpf(command, attributes)?).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// bpf(2), with the head of its attributes.
-fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
-    // SAFETY: `attributes` is a `repr(C)` head of `union bpf_attr` without padding
-    // bytes, of the size that is given; the kernel only reads it and the memory
-    // that its pointers name, which the callers keep alive.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            &raw const *attributes,
-            size_of::<T>(),
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
     }
 }
