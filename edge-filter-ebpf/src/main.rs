@@ -106,6 +106,11 @@ impl Tables for Maps {
     fn first_of_many(&self, classes: Classes, begin: u32, end: u32) -> Match {
         out_of_line::first_of_many(classes, begin, end)
     }
+
+    #[inline(always)]
+    fn said_by_lists(&self, classes: Classes, begin: u32, end: u32) -> Counter {
+        out_of_line::said_by_lists(classes, begin, end)
+    }
 }
 
 /// Counts `packets` packets of `bytes` bytes together, and says whether they pass.

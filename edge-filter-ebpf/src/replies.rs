@@ -6,7 +6,7 @@
 //! about a packet's mirror. So one set of classes answers for the packet and for
 //! its mirror, and the flow table is asked only where a list allows.
 
-use crate::classify;
+use crate::classify::{self, Classes};
 use crate::config::{Constant, fate};
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
@@ -54,22 +54,32 @@ fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Cou
         Group::MirroredOpen => (Constant::MirroredOpen, Constant::MirroredOpenEnd),
         Group::Open => (Constant::Open, Constant::OpenEnd),
     };
-    let mut begin = tables.constant(begin);
-    let end = tables.constant(end);
+    let (begin, end) = (tables.constant(begin), tables.constant(end));
     // Mostly there is one list, and no loop.
-    if tables.constant(Constant::Lists) == 1 {
-        return match ask(vectors, begin, end, tables) {
+    match tables.constant(Constant::Lists) {
+        0 => Counter::NOTHING,
+        1 => match ask(vectors, begin, end, tables) {
             Said::Counter(counter) => counter,
             Said::Next(next) if next >= end => Counter::NOTHING,
             Said::Next(_) => Counter::INTERNAL,
-        };
+        },
+        _ => tables.said_by_lists(vectors.classes, begin, end),
     }
+}
+
+/// What a group of two lists or more says, whose words are those from `begin` to below
+/// `end`.
+#[inline(always)]
+pub fn said_by_lists<T: Tables>(tables: &T, classes: Classes, mut begin: u32, end: u32) -> Counter {
+    let Some(vectors) = Vectors::of(classes, tables) else {
+        return Counter::INTERNAL;
+    };
     let lists = tables.constant(Constant::Lists);
     for list in 0..MAX_LISTS {
         if list >= lists {
             break;
         }
-        match ask(vectors, begin, end, tables) {
+        match ask(&vectors, begin, end, tables) {
             Said::Counter(counter) => return counter,
             Said::Next(next) => begin = next,
         }

@@ -1,12 +1,13 @@
 //! The read-only tables of one generation at one hook, and where they come from.
 //!
-//! There are three, each an array of equal rows, so that filling them takes one
-//! system call a row: *rows* of 256 entries (address tries and port tables),
+//! There are three, each a run of equal items: *rows* of 256 entries (address tries and port tables),
 //! *paths* (runs of address bits with only one way on), and *chunks* of eight
 //! words (bit vectors and sets).
 
 use crate::classify::Classes;
 use crate::config::{Constant, NONE};
+use crate::counter::Counter;
+use crate::replies;
 use crate::search::{self, Match};
 
 /// A row: 256 entries of a trie node, or of a port table.
@@ -15,7 +16,7 @@ pub type Row = [u32; 256];
 /// A chunk: eight 64-bit words of a bit vector or of a set.
 pub type Chunk = [u64; 8];
 
-/// Where tables come from: BPF arrays, or the compiler's own image.
+/// Where tables come from: sections of the object, or the compiler's own image.
 pub trait Tables {
     /// A constant of this generation.
     fn constant(&self, constant: Constant) -> u32;
@@ -34,6 +35,16 @@ pub trait Tables {
         Self: Sized,
     {
         search::words(self, classes, begin, end)
+    }
+
+    /// What the lists of the words from `begin` to below `end` say of a packet's `classes`:
+    /// [`replies::said_by_lists`], wherever it runs.
+    #[inline(always)]
+    fn said_by_lists(&self, classes: Classes, begin: u32, end: u32) -> Counter
+    where
+        Self: Sized,
+    {
+        replies::said_by_lists(self, classes, begin, end)
     }
 
     /// Whether rule number `rule` of the hook drops, audited or not.

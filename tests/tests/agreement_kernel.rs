@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-use edge_filter::policy::Direction;
-use edge_filter_tests::generate::{Frames, MAIN_ROLE, policy, seeded, turn};
+use edge_filter::kernel::flow_table::FlowTable;
+use edge_filter::policy::{self, Direction, Policy};
+use edge_filter_tests::generate::{self, Dice, Frames, MAIN_ROLE, seeded, turn};
 use edge_filter_tests::judge::{Hook, Judge, KernelJudge, ModelJudge, hex};
+use edge_filter_tests::lab::mounts::Mounts;
 use edge_filter_tests::soak;
 use rand::RngExt;
 
 /// The most instructions that the verifier may process, of the million that the
 /// kernel allows (`BPF_COMPLEXITY_LIMIT_INSNS`), for hooks of up to so many rules.
-/// It follows the search through every 64-rule word, so the larger hooks here are
-/// only held to load at all.
-const INSTRUCTIONS: [(usize, u32); 2] = [(700, 200_000), (4_096, 350_000)];
+const INSTRUCTIONS: [(usize, u32); 2] = [(700, 250_000), (16_384, 350_000)];
+/// The entries of the flow table.
+const ENTRIES: u32 = 4096;
 /// What a hook reads at once at least: an Ethernet header.
 const SMALLEST_BUFFER: usize = 14;
 
@@ -50,11 +52,74 @@ fn thousands_of_rules() {
     report(&loaded);
 }
 
-/// Judges `count` frames under a policy of `rules` rules, each whole, and with a
-/// first buffer that ends somewhere in it.
+/// As many lists as replies may have to be looked for in: of 63 outer roles and an
+/// inner one, each with a drop before what it allows.
+#[test]
+fn as_many_lists_as_there_may_be() {
+    let policy = many_lists();
+    let frames = soak::times(4_000);
+    for role in ["r0", "r62", "inner"] {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let hook = Hook {
+                policy: &policy,
+                interface: role,
+                direction,
+                software_lengths: direction == Direction::Outbound,
+            };
+            let seed = soak::first_seed();
+            let name = format!("EDGE_FILTER_SEED={seed}: {role}");
+            let loaded = judge(&name, hook, &mut seeded(seed), frames);
+            println!(
+                "{role} {direction}: verified instructions {}, loaded in {:.1?}",
+                loaded.instructions, loaded.took
+            );
+            assert!(
+                loaded.instructions < 350_000,
+                "{role} {direction}: {loaded:?}"
+            );
+        }
+    }
+}
+
+fn many_lists() -> Policy {
+    let names: Vec<String> = (0..63).map(|number| format!("r{number}")).collect();
+    let mut text = String::from(
+        "version: 1\nname: many-lists\ndefault_action: drop\n\
+         essentials: { ping: allow, dhcp-client: allow, router-advertisements: [\"fe80::/64\"] }\n\
+         ethertypes: [0x8847]\ninterfaces:\n  inner: { devices: [i0], trust: trusted, outbound: enforce }\n",
+    );
+    for name in &names {
+        let role = "outbound: enforce, vlans: [untagged, 5], protects: [10.9.0.0/16]";
+        text += &format!("  {name}: {{ devices: [{name}], {role} }}\n");
+    }
+    text += "groups:\n  - name: all\n    rules:\n";
+    for (number, name) in names.iter().enumerate() {
+        for (side, way) in [("inbound", "from"), ("outbound", "to")] {
+            let hook = format!("interface: {name}, direction: {side}");
+            let drop = format!(
+                "{{ networks: [10.0.{number}.0/24, \"2001:db8:{number}::/48\"], ports: [{}-{}] }}",
+                number + 1,
+                number + 8
+            );
+            let allow = format!("{{ networks: [11.0.0.{number}, \"2001:db8:aaaa::{number}\"] }}");
+            text += &format!(
+                "      - {{ id: {name}-{side}-drop, {hook}, protocol: tcp, {way}: {drop}, action: drop, replies: drop }}\n      \
+                       - {{ id: {name}-{side}, {hook}, protocol: tcp, {way}: {allow}, action: allow }}\n"
+            );
+        }
+    }
+    text += "      - { id: inner-out, interface: inner, direction: outbound, protocol: udp, action: allow }\n      \
+                   - { id: inner-in, interface: inner, direction: inbound, protocol: udp, action: allow }\n";
+    match policy::read("many-lists.yaml", &text, jiff::civil::date(2026, 1, 1)) {
+        Ok(read) => read.policy,
+        Err(error) => panic!("{error}\n{text}"),
+    }
+}
+
+/// Judges `count` frames under a random policy of `rules` rules.
 fn compare(seed: u64, rules: usize, count: usize) -> Loaded {
     let dice = &mut seeded(seed);
-    let mut policy = policy(dice, rules);
+    let mut policy = generate::policy(dice, rules);
     let outbound = dice.random_ratio(1, 3);
     if outbound {
         turn(&mut policy);
@@ -69,8 +134,21 @@ fn compare(seed: u64, rules: usize, count: usize) -> Loaded {
         },
         software_lengths: outbound || dice.random(),
     };
-    let frames = Frames::new(&policy, MAIN_ROLE, hook.direction);
-    let (mut model, mut kernel) = (ModelJudge::new(hook), KernelJudge::new(hook));
+    let loaded = judge(&format!("EDGE_FILTER_SEED={seed}"), hook, dice, count);
+    Loaded { rules, ..loaded }
+}
+
+/// Judges `count` frames at `hook`, each whole, and with a first buffer that ends
+/// somewhere in it.
+fn judge(name: &str, hook: Hook<'_>, dice: &mut Dice, count: usize) -> Loaded {
+    let outbound = hook.direction == Direction::Outbound;
+    let rules = hook.policy.rules.len();
+    let frames = Frames::new(hook.policy, hook.interface, hook.direction);
+    let mut model = ModelJudge::new(hook);
+    // With a flow table, as it is enforced: without one the verifier skips what asks it.
+    let mounts = Mounts::new().expect("private mounts");
+    let table = FlowTable::create(&mounts.outside("bpffs/flows"), ENTRIES).expect("a flow table");
+    let mut kernel = KernelJudge::with_flows(hook, Some(&table));
     let mut refused = 0;
     for _ in 0..count {
         let frame = frames.draw(dice);
@@ -89,7 +167,7 @@ fn compare(seed: u64, rules: usize, count: usize) -> Loaded {
             let verdict = kernel.judge_expecting(&frame, linear, &expected.counter);
             assert!(
                 verdict == expected,
-                "EDGE_FILTER_SEED={seed}: {rules} rules, {}, software lengths {}, first buffer {linear}\n\
+                "{name}: {rules} rules, {}, software lengths {}, first buffer {linear}\n\
                  frame  {}\nmodel  {expected}\nkernel {verdict}",
                 hook.direction,
                 hook.software_lengths,
@@ -154,7 +232,7 @@ fn report(loaded: &[Loaded]) {
 #[test]
 fn a_wrong_expectation_is_no_verdict() {
     let dice = &mut seeded(1);
-    let policy = policy(dice, 10);
+    let policy = generate::policy(dice, 10);
     let frames = Frames::new(&policy, MAIN_ROLE, Direction::Inbound);
     let hook = Hook::inbound(&policy, MAIN_ROLE);
     let (mut model, mut kernel) = (ModelJudge::new(hook), KernelJudge::new(hook));

@@ -105,8 +105,7 @@ impl Bucket {
             if tagged == 0 {
                 break;
             }
-            let bit = u64::from(lowest_bit(tagged));
-            let number = low_four((bit & 3) << 2 | bit >> 4);
+            let number = place(tagged);
             let life = self.slots[number].life_of(words);
             if life != Life(0) {
                 return (number, life);
@@ -114,6 +113,35 @@ impl Bucket {
             tagged &= tagged - 1;
         }
         (0, Life(0))
+    }
+
+    /// Ends all live entries of `words` but the first, or that one, too, if it is `known`
+    /// that another bucket has one; whether there is any now.
+    #[inline(always)]
+    pub fn end_all_but<B: Buckets>(
+        &self,
+        tag: u16,
+        words: &Words,
+        now: u32,
+        mut known: bool,
+    ) -> bool {
+        let mut tagged = self.tagged(tag);
+        for _ in 0..PLACES {
+            if tagged == 0 {
+                break;
+            }
+            let slot = &self.slots[place(tagged)];
+            let life = slot.life_of(words);
+            if life.is_live(now) {
+                if known {
+                    // Whoever was faster has ended it, too, or found it alone.
+                    slot.exchange::<B>(life, life.ended(now));
+                }
+                known = true;
+            }
+            tagged &= tagged - 1;
+        }
+        known
     }
 
     /// The places that bear `tag`: bit 16 *i* + *j* is that of lane *i* of word *j*.
@@ -181,6 +209,13 @@ impl Header<'_> {
     pub fn evicted(&self) -> &Word {
         &self.0.slots[0].words[1]
     }
+}
+
+/// The first of the places that are `tagged`.
+#[inline(always)]
+fn place(tagged: u64) -> usize {
+    let bit = u64::from(lowest_bit(tagged));
+    low_four((bit & 3) << 2 | bit >> 4)
 }
 
 /// Keeps loads in order. BPF has no such instruction: there the compiler alone is

@@ -143,6 +143,13 @@ impl Life {
         Self::new(now, protocol, self.tenant(), state)
     }
 
+    /// The same, over by the second `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ended(self, now: u32) -> Self {
+        Self((now as u64) << 32 | self.0 & 0xffff_ffff)
+    }
+
     /// After a packet of the other side (§14.4).
     #[inline(always)]
     #[must_use]

@@ -2,12 +2,15 @@
 //!
 //! A new entry goes where more room is, so that nothing is evicted until the table
 //! is nearly full (Azar, Broder, Karlin, Upfal, "Balanced Allocations", STOC 1994).
-//! What is over makes room without ever being removed. Two CPUs that record the
-//! first packets of one conversation in the same instant may enter it twice; the
-//! entry that lookups find first is the one that is kept up, and the other dies.
+//! What is over makes room without ever being removed.
+//!
+//! CPUs take places from each other, but only as they were when they were chosen: who
+//! comes second looks for another. Two of them that record the first packets of one
+//! conversation in the same instant may enter it twice; each then ends all its entries but
+//! the one that lookups find first.
 
 use super::Words;
-use super::branchless::{is_zero, min, minus};
+use super::branchless::{is_zero, low_four, min, minus};
 use super::bucket::{Bucket, PLACES, protocol_of};
 use super::hash;
 use super::life::{Life, SECOND};
@@ -83,7 +86,7 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
         // An entry of its own that is over stands where this one belongs.
         let place = if found.life == Life(0) {
             let Some(place) = room(table, home, now) else {
-                return;
+                continue;
             };
             place
         } else {
@@ -98,8 +101,21 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
             if evicts {
                 table.evict();
             }
+            end_others(table, home, words, now);
             return;
         }
+    }
+}
+
+/// Ends all live entries of `words` but the first.
+#[inline(always)]
+fn end_others<B: Buckets>(table: &B, home: Home, words: &Words, now: u32) {
+    let (Some(first), Some(second)) = (table.bucket(home.first), table.bucket(home.second)) else {
+        return;
+    };
+    let known = first.end_all_but::<B>(home.tag, words, now, false);
+    if home.first != home.second {
+        second.end_all_but::<B>(home.tag, words, now, known);
     }
 }
 
@@ -186,44 +202,52 @@ fn find<'a, B: Buckets>(table: &'a B, home: Home, words: &Words) -> Option<Place
 }
 
 /// A place for a new entry: of the bucket with more room, or, where neither has
-/// any, that of the entry of the first that would end soonest.
+/// any, that of the entry of the first that would end soonest. `None` if another CPU
+/// took it meanwhile, or past the last bucket.
 #[inline(always)]
 fn room<B: Buckets>(table: &B, home: Home, now: u32) -> Option<Place<'_>> {
     let (first, second) = (table.bucket(home.first)?, table.bucket(home.second)?);
     let places = table.places();
-    let (number, free) = soonest(first, places, now);
+    let (one, free) = soonest(first, places, now);
     let (other, other_free) = soonest(second, places, now);
-    let (bucket, number) = if other_free > free {
+    let (bucket, chosen) = if other_free > free {
         (second, other)
     } else {
-        (first, number)
+        (first, one)
     };
-    Some(Place {
+    let number = low_four(chosen);
+    let life = bucket.slots[number].life();
+    (left(life, now) == chosen / PLACES as u64).then_some(Place {
         bucket,
         number,
-        life: bucket.slots[number & (PLACES - 1)].life(),
+        life,
     })
 }
 
-/// The place of a bucket that is free first, and how many are free now.
+/// The seconds that are left of a life; more than any if a tenant is moving in, from whom
+/// nothing is taken.
 #[inline(always)]
-fn soonest(bucket: &Bucket, places: u32, now: u32) -> (usize, u64) {
-    // Later than any second: nothing is taken from a tenant who is moving in.
+fn left(life: Life, now: u32) -> u64 {
     const NEVER: u32 = 40;
+    let moving = u64::from(life.tenant() & 1);
+    minus(u64::from(life.over()), u64::from(now)) | moving << NEVER
+}
+
+/// The place of a bucket that is free first, in the lowest bits, and the seconds that
+/// are left of it above them; and how many places are free now.
+#[inline(always)]
+fn soonest(bucket: &Bucket, places: u32, now: u32) -> (u64, u64) {
     let mut soonest = u64::MAX >> 1;
     let mut free = 0;
     for number in 0..PLACES {
         if number >= places as usize {
             break;
         }
-        let life = bucket.slots[number].life();
-        let moving = u64::from(life.tenant() & 1);
-        let left = minus(u64::from(life.over()), u64::from(now)) | moving << NEVER;
+        let left = left(bucket.slots[number].life(), now);
         free += is_zero(left);
-        // The places are the lowest bits, so that one number tells both.
         soonest = min(soonest, left * PLACES as u64 + number as u64);
     }
-    (soonest as usize & (PLACES - 1), free)
+    (soonest, free)
 }
 
 #[cfg(test)]

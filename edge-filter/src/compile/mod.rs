@@ -35,6 +35,16 @@ use prefixes::{Family, Side};
 use sets::Set;
 use trie::Trie;
 
+/// The most bytes of a table: no program reads further into a value of a map
+/// (`BPF_MAX_VAR_OFF`, include/linux/bpf_verifier.h).
+const MAX_TABLE: usize = 1 << 29;
+const _: () = {
+    // What fits, entries and leaves can name.
+    assert!(MAX_TABLE / size_of::<Chunk>() <= Entry::INDICES as usize);
+    assert!(MAX_TABLE / size_of::<Row>() <= Entry::INDICES as usize);
+    assert!(MAX_TABLE / size_of::<Path>() <= Entry::INDICES as usize);
+};
+
 /// The most rules that one hook can have.
 pub const MAX_RULES: usize = 16_384;
 
@@ -98,21 +108,22 @@ pub enum CompileError {
         /// How many lists would have to be asked.
         lists: u32,
     },
-    /// There are more classes than a leaf can name.
+    /// A table is larger than a program may reach.
     #[error(
-        "{interface} {direction}: the rules tell {classes} sets of addresses or ports apart, \
-         and with so many rules a hook holds at most {most}; merge neighbouring networks or \
-         port ranges"
+        "{interface} {direction}: the {table} of its rules take {mebibytes} MiB, and a hook \
+         holds at most {} MiB of them; merge neighbouring networks or port ranges, or split the \
+         rules over several roles",
+        MAX_TABLE >> 20
     )]
-    TooManyClasses {
+    TableTooLarge {
         /// The role.
         interface: String,
         /// The side.
         direction: Direction,
-        /// How many classes they make.
-        classes: usize,
-        /// How many there may be.
-        most: usize,
+        /// What the table holds.
+        table: &'static str,
+        /// Its size in MiB, rounded up.
+        mebibytes: usize,
     },
 }
 
@@ -155,13 +166,12 @@ pub fn compile(
     let begin = index(rows.len() * 256);
     config.set(Constant::Fates, begin.wrapping_sub(lists.own_words * 64));
     rows.extend(fates(&lists.fates));
-    if classes.chunk_count() > Entry::INDICES as usize {
-        return Err(CompileError::TooManyClasses {
-            interface: interface.name.clone(),
-            direction,
-            classes: classes.len(),
-            most: Entry::INDICES as usize / classes.stride(),
-        });
+    for (table, bytes) in [
+        ("bit vectors", classes.chunk_count() * size_of::<Chunk>()),
+        ("address and port tables", size_of_val(&*rows)),
+        ("address paths", size_of_val(&*paths)),
+    ] {
+        check_size(interface, direction, table, bytes)?;
     }
 
     config.set(Constant::Words, classes.words());
@@ -205,6 +215,24 @@ pub fn compile(
 fn is_tagged_only(interface: &Interface) -> bool {
     let vlans = interface.vlans.as_ref();
     vlans.is_some_and(|vlans| !vlans.contains(&0))
+}
+
+/// Whether a program reaches all of a table of `bytes`.
+fn check_size(
+    interface: &Interface,
+    direction: Direction,
+    table: &'static str,
+    bytes: usize,
+) -> Result<(), CompileError> {
+    if bytes <= MAX_TABLE {
+        return Ok(());
+    }
+    Err(CompileError::TableTooLarge {
+        interface: interface.name.clone(),
+        direction,
+        table,
+        mebibytes: bytes.div_ceil(1 << 20),
+    })
 }
 
 /// The lists of a hook, if they fit.

@@ -168,3 +168,18 @@ fn rules_that_are_alike_share_their_classes() {
     // pass, and none drops: there are no sets.
     assert_eq!(image.chunks.len(), 2);
 }
+
+#[test]
+fn a_table_is_as_large_as_a_program_reaches() {
+    let policy = policy(vec![rule(0)]);
+    let interface = &policy.interfaces[0];
+    let check = |bytes| check_size(interface, Direction::Inbound, "bit vectors", bytes);
+    assert_eq!(check(MAX_TABLE), Ok(()));
+    let error = check(MAX_TABLE + 1).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("bit vectors of its rules take 513 MiB"),
+        "{message}"
+    );
+    assert!(message.contains("at most 512 MiB"), "{message}");
+}

@@ -77,7 +77,7 @@ fn flows_now(instance: &Instance) -> Result<FlowReport, KernelError> {
     let mut list = table.list()?;
     list.live.sort_by_key(|flow| (flow.idle, flow.age));
     Ok(FlowReport {
-        entries_max: table.entries()?,
+        entries_max: table.capacity()?,
         entries_used: u32::try_from(list.live.len()).unwrap_or(u32::MAX),
         evicted: list.evicted,
         flows: list.live.iter().map(|flow| entry(flow, &tracker)).collect(),

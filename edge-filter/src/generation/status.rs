@@ -210,7 +210,7 @@ fn flows(instance: &Instance, record: &Record) -> Result<FlowStatus, KernelError
     let table = FlowTable::open(&instance.pins.flows(made_by))?;
     let live = table.list()?.live.len();
     Ok(FlowStatus {
-        entries_max: table.entries()?,
+        entries_max: table.capacity()?,
         entries_used: u32::try_from(live).unwrap_or(u32::MAX),
     })
 }

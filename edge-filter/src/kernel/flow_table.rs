@@ -167,6 +167,15 @@ impl FlowTable {
         Ok(u32::try_from(header.slots[0].words[2]).unwrap_or(u32::MAX))
     }
 
+    /// How many it has places for: what it was made for, rounded down to whole buckets.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn capacity(&self) -> Result<u32, KernelError> {
+        let (buckets, places) = shape(self.entries()?);
+        Ok(buckets * places)
+    }
+
     /// What it holds now.
     ///
     /// # Errors

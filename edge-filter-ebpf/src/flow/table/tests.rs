@@ -1,5 +1,5 @@
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::thread;
 
 use super::*;
@@ -338,4 +338,71 @@ fn refreshing_from_everywhere_loses_nothing() {
     });
     assert!(table.is_live(&tuple(TCP, 1)));
     assert_eq!(table.live().len(), 1);
+}
+
+/// Two CPUs that enter conversations in lockstep, many times over; what is left.
+fn in_lockstep(rounds: u32, conversation: impl Fn(u32) -> Tuple + Sync) -> Vec<FlowTable> {
+    let tables: Vec<FlowTable> = (0..rounds)
+        .map(|round| FlowTable::new(16, round.into()))
+        .collect();
+    let steps = [AtomicU32::new(0), AtomicU32::new(0)];
+    thread::scope(|scope| {
+        for cpu in 0..2 {
+            let (tables, steps, conversation) = (&tables, &steps, &conversation);
+            scope.spawn(move || {
+                for (table, step) in tables.iter().zip(1..) {
+                    steps[cpu as usize].store(step, SeqCst);
+                    while steps[1 - cpu as usize].load(SeqCst) < step {
+                        std::hint::spin_loop();
+                    }
+                    table.record(&conversation(cpu), SYN);
+                }
+            });
+        }
+    });
+    tables
+}
+
+/// Of two new conversations in the same instant neither takes the other's place.
+#[test]
+fn nobody_is_evicted_while_there_is_room() {
+    for table in in_lockstep(2_000, |cpu| tuple(TCP, cpu)) {
+        assert_eq!(table.evicted(), 0);
+        assert_eq!(table.live().len(), 2);
+    }
+}
+
+/// One conversation that begins on two CPUs in the same instant is there once, and
+/// nothing of it is left when it has ended.
+#[test]
+fn a_conversation_that_begins_twice_ends_once() {
+    for table in in_lockstep(2_000, |_| tuple(TCP, 7)) {
+        assert_eq!(table.live(), [tuple(TCP, 7)]);
+        assert_eq!(table.evicted(), 0);
+        table.record(&tuple(TCP, 7), FIN | ACK);
+        table.set_now(100);
+        table.record(&tuple(UDP, 8), 0);
+        assert!(!table.is_answered(&tuple(TCP, 7), ACK));
+    }
+}
+
+/// The same without luck: both entries stand before either is looked for.
+#[test]
+fn of_several_entries_the_first_is_kept() {
+    for entries in [16, 64] {
+        let table = FlowTable::new(entries, 5);
+        let words = tuple(TCP, 7).words();
+        let home = home(&table, &words);
+        for index in [home.first, home.second] {
+            let bucket = table.bucket(index).unwrap();
+            for number in [3, 9] {
+                let old = bucket.slots[number].life();
+                bucket.move_in::<FlowTable>(number, old, home.tag, &words, SYN, 0);
+            }
+        }
+        let found = life(&table, &tuple(TCP, 7));
+        end_others(&table, home, &words, 0);
+        assert_eq!(table.live(), [tuple(TCP, 7)]);
+        assert_eq!(life(&table, &tuple(TCP, 7)), found);
+    }
 }
