@@ -1,6 +1,7 @@
 //! The program in the kernel against the reference model: random policies and
 //! random frames, whole and in two buffers, and what the verifier makes of it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use edge_filter::kernel::flow_table::FlowTable;
@@ -90,7 +91,7 @@ fn many_lists() -> Policy {
     );
     for name in &names {
         let role = "outbound: enforce, vlans: [untagged, 5], protects: [10.9.0.0/16]";
-        text += &format!("  {name}: {{ devices: [{name}], {role} }}\n");
+        writeln!(text, "  {name}: {{ devices: [{name}], {role} }}").expect("a string grows");
     }
     text += "groups:\n  - name: all\n    rules:\n";
     for (number, name) in names.iter().enumerate() {
@@ -102,10 +103,14 @@ fn many_lists() -> Policy {
                 number + 8
             );
             let allow = format!("{{ networks: [11.0.0.{number}, \"2001:db8:aaaa::{number}\"] }}");
-            text += &format!(
-                "      - {{ id: {name}-{side}-drop, {hook}, protocol: tcp, {way}: {drop}, action: drop, replies: drop }}\n      \
-                       - {{ id: {name}-{side}, {hook}, protocol: tcp, {way}: {allow}, action: allow }}\n"
-            );
+            let rule = format!("{hook}, protocol: tcp, {way}");
+            for (suffix, end, action) in
+                [("-drop", drop, "drop, replies: drop"), ("", allow, "allow")]
+            {
+                let id = format!("{name}-{side}{suffix}");
+                let rule = format!("{{ id: {id}, {rule}: {end}, action: {action} }}");
+                writeln!(text, "      - {rule}").expect("a string grows");
+            }
         }
     }
     text += "      - { id: inner-out, interface: inner, direction: outbound, protocol: udp, action: allow }\n      \

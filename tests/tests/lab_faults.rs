@@ -72,7 +72,8 @@ fn a_device_that_is_made_again_is_filtered_again() -> Result<()> {
     lab.edge.ip("link del external\n")?;
     assert_eq!(hook(&lab, "external")?.mode, None);
     assert!(
-        said(&mut lab.edge_filter(&["status"])?)?.contains("external inbound: the device is gone")
+        said(&mut lab.edge_filter(&["status"])?)?
+            .contains("external inbound: NOT FILTERED: the device is gone")
     );
     assert_eq!(lab.counters()?.hooks.len(), 2);
     lab.edge.ip(
@@ -208,7 +209,9 @@ fn a_removed_link_is_reported_and_made_anew() -> Result<()> {
         status.contains("external inbound: NOT FILTERED"),
         "{status}"
     );
-    assert!(!hook(&lab, "external")?.link_pinned);
+    let lost = hook(&lab, "external")?;
+    assert!(!lost.link_pinned && !lost.filtered, "{lost:?}");
+    assert_eq!(lost.trouble.as_deref(), Some("filter-gone"));
     apply_to(&lab, &policy, "external", "internal")?;
     assert_filtered(&lab, &["external", "internal"])
 }

@@ -162,7 +162,7 @@ fn a_table_of_another_size_takes_over_what_the_former_held() -> Result<()> {
         "smaller.yaml",
         &sample::both_ways().replace("default_action", "flows: { entries: 1000 }\ndefault_action"),
     )?;
-    for (policy, size) in [(&smaller, 1000), (&policy, 65_536)] {
+    for (policy, size) in [(&smaller, 1008), (&policy, 65_536)] {
         lab.apply(policy, Mode::Native)?;
         let flows = lab.status()?.flows;
         assert_eq!((flows.entries_max, flows.entries_used), (size, 3));
@@ -297,5 +297,31 @@ fn a_full_table_never_costs_the_opener_its_packet() -> Result<()> {
         100 - u64::from(flows.entries_used),
         "{flows:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_table_whose_pin_was_removed_is_reported_and_made_anew() -> Result<()> {
+    let (lab, policy) = lab()?;
+    lab.apply(&policy, Mode::Native)?;
+    let pins = lab.mounts.pins()?;
+    let table = pins
+        .iter()
+        .find(|pin| pin.to_string_lossy().contains("flows/"))
+        .context("no flow table is pinned")?;
+    std::fs::remove_file(lab.mounts.outside("bpffs").join(table))?;
+    let status = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    assert!(status.contains("external"), "{status}");
+    assert!(
+        status.contains("somebody removed the pin of the flow table"),
+        "{status}"
+    );
+    let error = String::from_utf8(lab.run(&["flows"], 1)?.stderr)?;
+    assert!(
+        error.contains("`edge-filter apply` makes a new table"),
+        "{error}"
+    );
+    lab.apply(&policy, Mode::Native)?;
+    assert_eq!(lab.status()?.flows.entries_max, 65_536);
     Ok(())
 }

@@ -238,6 +238,8 @@ fn a_removed_filter_is_reported_and_made_anew() -> Result<()> {
         status.contains("external outbound: NOT FILTERED"),
         "{status}"
     );
+    let lost = outbound(&lab)?;
+    assert_eq!((lost.hook.as_str(), lost.filtered), ("clsact", false));
     apply(&lab, &policy, "auto")?;
     assert_eq!(outbound(&lab)?.hook, "tcx");
     assert_enforced(&lab)?;

@@ -22,11 +22,11 @@ pub struct FlowTable {
 }
 
 /// The number of buckets of a table for `entries` conversations, and of places in
-/// each: never more places than entries.
+/// each: one bucket of as many places, or as many whole buckets as it takes.
 #[must_use]
 pub fn shape(entries: u32) -> (u32, u32) {
     let places = PLACES as u32;
-    ((entries / places).max(1), entries.min(places))
+    (entries.div_ceil(places), entries.min(places))
 }
 
 impl FlowTable {

@@ -67,6 +67,15 @@ fn in_words(status: &Status) -> String {
                 in_full(trouble)
             );
         }
+        let newest = status.policy.as_ref().map(|policy| policy.generation);
+        if hook.filtered && newest.is_some_and(|newest| newest != hook.generation) {
+            let _ = writeln!(
+                text,
+                "\n{} {}: still enforces generation {}: the last `edge-filter apply` was ended \
+                 before it was done; run it again",
+                hook.device, hook.direction, hook.generation
+            );
+        }
         for &program in &hook.ahead {
             let _ = writeln!(text, "\n{}", runs_ahead(&hook.device, program));
         }
@@ -74,7 +83,12 @@ fn in_words(status: &Status) -> String {
     let FlowStatus {
         entries_max,
         entries_used,
+        lost,
     } = status.flows;
+    if lost {
+        text += "\nflows: somebody removed the pin of the flow table; the filter itself goes on, \
+                 and `edge-filter apply` makes a new table\n";
+    }
     if entries_max > 0 {
         let _ = writeln!(
             text,
@@ -87,15 +101,16 @@ fn in_words(status: &Status) -> String {
 fn in_full(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::DeviceGone => {
-            "the device is gone; one of the same name is not filtered before the next \
+            "NOT FILTERED: the device is gone; one of the same name is filtered after the next \
              `edge-filter apply`"
         }
         Trouble::DeviceElsewhere => {
             "the device is in another network namespace, and is filtered there; run `edge-filter \
              status` there to see how"
         }
-        Trouble::LinkGone => {
-            "NOT FILTERED: somebody removed the filter's link; `edge-filter apply` makes a new one"
+        Trouble::FilterGone => {
+            "NOT FILTERED: somebody took the filter off, or made the device anew; `edge-filter \
+             apply` filters it again"
         }
     }
 }

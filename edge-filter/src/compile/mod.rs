@@ -36,7 +36,7 @@ use sets::Set;
 use trie::Trie;
 
 /// The most bytes of a table: no program reads further into a value of a map
-/// (`BPF_MAX_VAR_OFF`, include/linux/bpf_verifier.h).
+/// (`BPF_MAX_VAR_OFF` of `include/linux/bpf_verifier.h`).
 const MAX_TABLE: usize = 1 << 29;
 const _: () = {
     // What fits, entries and leaves can name.

@@ -241,7 +241,7 @@ impl Next<'_> {
     }
 
     fn enter_open(&mut self) -> Result<(), KernelError> {
-        if let Some(flows) = &self.flows {
+        if let Some(flows) = &mut self.flows {
             for warning in flows.enter_open(self.source.policy)? {
                 if !self.warnings.contains(&warning) {
                     self.warnings.push(warning);

@@ -7,7 +7,8 @@ use edge_filter_ebpf::flow;
 
 use super::Instance;
 use crate::kernel::flow_table::{FlowTable, LiveFlow, Opened, addresses};
-use crate::kernel::{KernelError, conntrack, object, sockets, unpin};
+use crate::kernel::object::Seeder;
+use crate::kernel::{KernelError, conntrack, sockets, unpin};
 use crate::policy::Policy;
 use crate::policy::model::Tracker;
 use crate::policy::model::conversations::Tuple;
@@ -20,6 +21,9 @@ pub(super) struct Flows {
     is_new: bool,
     /// Tables that other generations may use still.
     former: Vec<FlowTable>,
+    /// Loaded before anything changes hands: conversations are entered between the first
+    /// program that is replaced and the last.
+    seeder: Seeder,
 }
 
 impl Flows {
@@ -59,11 +63,17 @@ impl Flows {
             let path = instance.pins.flows(generation);
             (FlowTable::create(&path, wanted)?, generation)
         };
+        let seeder = Seeder::load(&table).inspect_err(|_| {
+            if is_new {
+                let _ = unpin(table.path());
+            }
+        })?;
         Ok(Some(Self {
             table,
             made_by,
             is_new,
             former: others,
+            seeder,
         }))
     }
 
@@ -81,7 +91,7 @@ impl Flows {
     ///
     /// # Errors
     /// The kernel refuses to enter them.
-    pub(super) fn enter_open(&self, policy: &Policy) -> Result<Vec<String>, KernelError> {
+    pub(super) fn enter_open(&mut self, policy: &Policy) -> Result<Vec<String>, KernelError> {
         let mut open: Vec<Opened> = Vec::new();
         let mut warnings = Vec::new();
         for former in &self.former {
@@ -101,7 +111,7 @@ impl Flows {
         }
         let tracker = Tracker::new(policy);
         open.retain(|(tuple, _)| tracker.records(&model_tuple(tuple)));
-        object::seed(&self.table, &open)?;
+        self.seeder.enter(&open)?;
         Ok(warnings)
     }
 

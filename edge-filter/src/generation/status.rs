@@ -13,7 +13,7 @@ use super::tally;
 use crate::kernel::KernelError;
 use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::counters::Count;
-use crate::kernel::device::XdpMode;
+use crate::kernel::device::{self, XdpMode};
 use crate::kernel::flow_table::FlowTable;
 use crate::kernel::pins::Kind;
 use crate::kernel::site::Site;
@@ -65,12 +65,13 @@ pub struct HookStatus {
     pub link_pinned: bool,
     /// The generation that this hook enforces.
     pub generation: u64,
-    /// Why it does not filter as it should.
-    #[serde(skip)]
+    /// Whether the device is filtered on this side.
+    pub filtered: bool,
+    /// Why it is not, or not where this can be seen.
     pub trouble: Option<Trouble>,
     /// The programs that see packets before this one does (see
     /// [`crate::kernel::attachment::Attachment::ahead`]).
-    #[serde(skip)]
+    #[serde(rename = "runs_before")]
     pub ahead: Vec<u32>,
 }
 
@@ -81,6 +82,9 @@ pub struct FlowStatus {
     pub entries_max: u32,
     /// The number that it holds.
     pub entries_used: u32,
+    /// Whether somebody removed its pin, so that nobody can look.
+    #[serde(skip)]
+    pub lost: bool,
 }
 
 /// What was counted, as `counters --json` prints it.
@@ -135,14 +139,26 @@ pub struct CounterReport {
 }
 
 /// Why a hook's mode is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Trouble {
     /// The device was deleted.
     DeviceGone,
     /// The device was moved to another network namespace, where it is filtered.
     DeviceElsewhere,
-    /// Somebody removed the link, and so took the filter off.
-    LinkGone,
+    /// There is a device of that name, without the filter: somebody took it off, or made
+    /// the device anew.
+    FilterGone,
+}
+
+impl Trouble {
+    /// That of a device that has this name now, and no filter.
+    fn of_unfiltered(name: &str) -> Self {
+        match device::find(name) {
+            Ok(_) => Self::FilterGone,
+            Err(_) => Self::DeviceGone,
+        }
+    }
 }
 
 /// A pinned link, and what the records know of it.
@@ -169,7 +185,12 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
     let records = instance.state.records()?;
     let attached = attached(instance, &records)?;
     let newest = newest(&records, &attached);
-    let lost = newest.map_or_else(Vec::new, |record| lost(record, &attached));
+    let filters = instance.pins.attachments()?.into_iter();
+    let filters: Vec<String> = filters
+        .filter(|pin| pin.kind == Kind::Filter)
+        .map(|pin| pin.device)
+        .collect();
+    let lost = newest.map_or_else(Vec::new, |record| lost(record, &attached, &filters));
     let policy = newest.map(|record| EnforcedPolicy {
         name: record.policy.name.clone(),
         hash: record.policy.hash.clone(),
@@ -189,6 +210,7 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
         program_id: link.program_id,
         link_pinned: true,
         generation: link.place.map_or(0, |(generation, _)| generation),
+        filtered: !matches!(link.running, Err(Trouble::DeviceGone | Trouble::FilterGone)),
         trouble: link.running.err(),
         ahead: link.ahead,
     });
@@ -207,16 +229,25 @@ fn flows(instance: &Instance, record: &Record) -> Result<FlowStatus, KernelError
     let Some(made_by) = record.flows else {
         return Ok(FlowStatus::default());
     };
-    let table = FlowTable::open(&instance.pins.flows(made_by))?;
+    let path = instance.pins.flows(made_by);
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Ok(FlowStatus {
+            lost: true,
+            ..FlowStatus::default()
+        });
+    }
+    let table = FlowTable::open(&path)?;
     let live = table.list()?.live.len();
     Ok(FlowStatus {
         entries_max: table.capacity()?,
         entries_used: u32::try_from(live).unwrap_or(u32::MAX),
+        lost: false,
     })
 }
 
-/// The hooks of a generation that are not attached any more.
-fn lost(record: &Record, attached: &[Attached]) -> Vec<HookStatus> {
+/// The hooks of a generation that are not attached any more. Devices with `filters` had
+/// one of tc's outbound.
+fn lost(record: &Record, attached: &[Attached], filters: &[String]) -> Vec<HookStatus> {
     let is_attached = |hook: &HookRecord| {
         attached.iter().any(|link| {
             let recorded = link.place.as_ref().map(|(_, hook)| &hook.device);
@@ -229,12 +260,16 @@ fn lost(record: &Record, attached: &[Attached]) -> Vec<HookStatus> {
         interface: hook.interface.clone(),
         device: hook.device.clone(),
         direction: hook.direction,
-        hook: hook_of(hook.direction),
+        hook: match hook.direction {
+            Direction::Outbound if filters.contains(&hook.device) => "clsact",
+            direction => hook_of(direction),
+        },
         mode: None,
         program_id: hook.program_id,
         link_pinned: false,
         generation: record.generation,
-        trouble: Some(Trouble::LinkGone),
+        filtered: false,
+        trouble: Some(Trouble::of_unfiltered(&hook.device)),
         ahead: Vec::new(),
     })
     .collect()
@@ -368,7 +403,7 @@ fn attached(instance: &Instance, records: &[Record]) -> Result<Vec<Attached>, Ke
                 attachment.ahead(device)?,
             ),
             Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
-            Whereabouts::Nowhere => (Err(Trouble::DeviceGone), Vec::new()),
+            Whereabouts::Nowhere => (Err(Trouble::of_unfiltered(&pin.device)), Vec::new()),
         };
         let place = records
             .iter()

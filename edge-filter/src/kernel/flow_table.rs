@@ -91,9 +91,10 @@ impl FlowTable {
             ))
         };
         let refused = |error: MapError| {
-            making()
-                .because(error)
-                .try_this("an entry takes 58 bytes of memory: set fewer under 'flows'")
+            making().because(error).try_this(
+                "run it as root; an entry takes 58 bytes of memory: if that is too much, set \
+                     fewer under 'flows'",
+            )
         };
         let (count, _) = shape(entries);
         let mut buckets = Array::create(count + 1, 0).map_err(refused)?;
@@ -120,6 +121,11 @@ impl FlowTable {
         let opening =
             || KernelError::new(format!("open the flow table pinned at {}", path.display()));
         let refused = |error: MapError| opening().because(error).try_this("run it as root");
+        if path.try_exists().is_ok_and(|exists| !exists) {
+            return Err(opening()
+                .because("somebody removed its pin")
+                .try_this("the filter itself goes on; `edge-filter apply` makes a new table"));
+        }
         let data = MapData::from_pin(path).map_err(refused)?;
         let info = data.info().map_err(refused)?;
         // aya compares none of it.
@@ -167,7 +173,7 @@ impl FlowTable {
         Ok(u32::try_from(header.slots[0].words[2]).unwrap_or(u32::MAX))
     }
 
-    /// How many it has places for: what it was made for, rounded down to whole buckets.
+    /// How many it has places for: what it was made for, rounded up to whole buckets.
     ///
     /// # Errors
     /// The kernel refuses.

@@ -99,34 +99,46 @@ pub fn load(
     Ok(LoadedProgram { ebpf, direction })
 }
 
-/// Enters conversations into `flows` as their openers' packets would: each with the
-/// TCP flags that say how far it has come. Those that are known already only become
-/// younger.
-///
-/// # Errors
-/// The kernel refuses the program or a run of it.
-pub fn seed(flows: &FlowTable, conversations: &[(Tuple, u8)]) -> Result<(), KernelError> {
-    if conversations.is_empty() {
-        return Ok(());
+/// What enters conversations into a flow table, as their openers' packets would.
+#[derive(Debug)]
+pub struct Seeder {
+    ebpf: Ebpf,
+}
+
+impl Seeder {
+    /// Loads it for `flows`.
+    ///
+    /// # Errors
+    /// The kernel refuses the program.
+    pub fn load(flows: &FlowTable) -> Result<Self, KernelError> {
+        let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), |_| {})?;
+        xdp(&mut ebpf, SEED).load().map_err(refused)?;
+        Ok(Self { ebpf })
     }
-    let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), |_| {})?;
-    let program = xdp(&mut ebpf, SEED);
-    program.load().map_err(refused)?;
-    for batch in conversations.chunks(SEED_BATCH as usize) {
-        let seeds: Vec<u8> = batch.iter().flat_map(seed_bytes).collect();
-        let options = TestRunOptions {
-            data_in: Some(&seeds),
-            ..TestRunOptions::new()
-        };
-        let entering = || KernelError::new("enter conversations into the flow table");
-        let result = program
-            .test_run(options)
-            .map_err(|error| entering().because(error))?;
-        if result.return_value != XDP_PASS {
-            return Err(entering().because("the program read none of them"));
+
+    /// Enters conversations, each with the TCP flags that say how far it has come. Those
+    /// that are known already only become younger.
+    ///
+    /// # Errors
+    /// The kernel refuses to run the program.
+    pub fn enter(&mut self, conversations: &[(Tuple, u8)]) -> Result<(), KernelError> {
+        let program = xdp(&mut self.ebpf, SEED);
+        for batch in conversations.chunks(SEED_BATCH as usize) {
+            let seeds: Vec<u8> = batch.iter().flat_map(seed_bytes).collect();
+            let options = TestRunOptions {
+                data_in: Some(&seeds),
+                ..TestRunOptions::new()
+            };
+            let entering = || KernelError::new("enter conversations into the flow table");
+            let result = program
+                .test_run(options)
+                .map_err(|error| entering().because(error))?;
+            if result.return_value != XDP_PASS {
+                return Err(entering().because("the program read none of them"));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {

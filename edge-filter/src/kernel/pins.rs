@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::unistd::{AccessFlags, access};
 
 use super::KernelError;
 use crate::policy::Direction;
@@ -105,8 +106,18 @@ impl PinRoot {
             for below in [LINKS, FILTERS, COUNTERS, FLOWS] {
                 make_directory(&self.path.join(below)).map_err(making)?;
             }
+            self.check_writable()?;
             return Ok(WriteLock { _lock: lock });
         }
+    }
+
+    /// Who could not change a pin later on must not begin to change anything.
+    fn check_writable(&self) -> Result<(), KernelError> {
+        access(&self.path, AccessFlags::W_OK).map_err(|error| {
+            KernelError::new(format!("write to {}", self.path.display()))
+                .because(io::Error::from(error))
+                .try_this("nothing was changed; `mount -o remount,rw` makes a file system writable")
+        })
     }
 
     fn lock_directory(&self, directory: File) -> Result<Flock<File>, KernelError> {

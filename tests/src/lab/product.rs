@@ -148,6 +148,12 @@ pub struct HookStatus {
     pub program_id: u32,
     /// Whether the link outlives its maker.
     pub link_pinned: bool,
+    /// The generation that it enforces.
+    pub generation: u64,
+    /// Whether the device is filtered on this side.
+    pub filtered: bool,
+    /// Why it is not.
+    pub trouble: Option<String>,
 }
 
 /// A counter's role, direction and id.
