@@ -71,9 +71,7 @@ fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Cou
 /// `end`.
 #[inline(always)]
 pub fn said_by_lists<T: Tables>(tables: &T, classes: Classes, mut begin: u32, end: u32) -> Counter {
-    let Some(vectors) = Vectors::of(classes, tables) else {
-        return Counter::INTERNAL;
-    };
+    let vectors = Vectors::far(classes);
     let lists = tables.constant(Constant::Lists);
     for list in 0..MAX_LISTS {
         if list >= lists {
@@ -197,9 +195,10 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
     let Some(source) = classify::source(mirror, tables) else {
         return Err(Counter::INTERNAL);
     };
-    let Some(vectors) = classify::vectors(mirror, source, tables) else {
+    let Some(classes) = classify::classes(mirror, source, tables) else {
         return Err(Counter::INTERNAL);
     };
+    let vectors = Vectors::far(classes);
     let by_own_rules = match vectors.first(tables, 0, tables.constant(Constant::OwnWords)) {
         Match::Rule(rule) => !tables.drops(rule),
         Match::None => false,

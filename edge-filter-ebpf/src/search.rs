@@ -37,6 +37,17 @@ pub struct Vectors<'a> {
 pub const MAX_WORDS: u32 = 1024;
 
 impl<'a> Vectors<'a> {
+    /// Those of `classes`, to be looked for at each search: what few packets need takes
+    /// less of the stack so.
+    #[inline(always)]
+    #[must_use]
+    pub const fn far(classes: Classes) -> Self {
+        Self {
+            classes,
+            short: None,
+        }
+    }
+
     /// Those of `classes`. `None` past the table's end.
     #[inline(always)]
     pub fn of<T: Tables>(classes: Classes, tables: &'a T) -> Option<Self> {

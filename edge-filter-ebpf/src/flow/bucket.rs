@@ -9,7 +9,6 @@ use core::sync::atomic::Ordering::SeqCst;
 use super::Words;
 use super::branchless::low_four;
 use super::life::{Life, first_state};
-use super::table::Buckets;
 use super::word::Word;
 use crate::search::lowest_bit;
 
@@ -47,6 +46,26 @@ pub struct Slot {
     pub made: Word,
     /// A [`Life`].
     pub life: Word,
+}
+
+/// What a table is made of.
+pub trait Buckets {
+    /// How many buckets there are.
+    fn count(&self) -> u32;
+    /// How many places of each are used.
+    fn places(&self) -> u32;
+    /// Secret key `number` of the hash, below [`super::hash::KEYS`].
+    fn key(&self, number: usize) -> u64;
+    /// The kernel's monotonic clock in nanoseconds.
+    fn nanoseconds(&self) -> u64;
+    /// Bucket number `index`; `None` past the last one.
+    fn bucket(&self, index: u32) -> Option<&Bucket>;
+    /// Counts a live conversation that had to give way.
+    fn evict(&self);
+    /// Puts `new` in the place of `old`, fully ordered; whether `old` was there.
+    fn exchange(word: &Word, old: u64, new: u64) -> bool;
+    /// Turns over `bits` of a word.
+    fn flip(word: &Word, bits: u64);
 }
 
 /// The bucket behind the last one holds none: what belongs to the table as a whole

@@ -4,10 +4,10 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use super::bucket::{Bucket, Header, PLACES};
+use super::bucket::{Bucket, Buckets, Header, PLACES};
 use super::hash::{KEYS, keys};
 use super::life::SECOND;
-use super::table::{self, Buckets};
+use super::table;
 use super::word::Word;
 use super::{Flows, Tuple};
 

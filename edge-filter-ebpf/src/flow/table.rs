@@ -11,31 +11,10 @@
 
 use super::Words;
 use super::branchless::{is_zero, low_four, min, minus};
-use super::bucket::{Bucket, PLACES, protocol_of};
+use super::bucket::{Bucket, Buckets, PLACES, protocol_of};
 use super::hash;
 use super::life::{Life, SECOND};
-use super::word::Word;
 use crate::packet::tcp::RST;
-
-/// What a table is made of.
-pub trait Buckets {
-    /// How many buckets there are.
-    fn count(&self) -> u32;
-    /// How many places of each are used.
-    fn places(&self) -> u32;
-    /// Secret key `number` of the hash, below [`hash::KEYS`].
-    fn key(&self, number: usize) -> u64;
-    /// The kernel's monotonic clock in nanoseconds.
-    fn nanoseconds(&self) -> u64;
-    /// Bucket number `index`; `None` past the last one.
-    fn bucket(&self, index: u32) -> Option<&Bucket>;
-    /// Counts a live conversation that had to give way.
-    fn evict(&self);
-    /// Puts `new` in the place of `old`, fully ordered; whether `old` was there.
-    fn exchange(word: &Word, old: u64, new: u64) -> bool;
-    /// Turns over `bits` of a word.
-    fn flip(word: &Word, bits: u64);
-}
 
 /// How often a conversation is looked for, and a place for it, while other CPUs take the
 /// places that were found.
