@@ -319,7 +319,24 @@ fn a_device_that_is_not_ethernet_is_refused() -> Result<()> {
         .ip("tuntap add dev tunnel0 mode tun\nlink set tunnel0 up\n")?;
     refused(
         &mut apply_to(&lab, &policy, "tunnel0", "auto")?,
-        &["tunnel0", "ethernet"],
+        &["tunnel0", "no link layer", "ethernet"],
+    )?;
+    refused(
+        &mut apply_to(&lab, &policy, "lo", "auto")?,
+        &["'lo'", "the loopback device", "ethernet"],
     )?;
     assert_not_filtered(&lab)
+}
+
+#[test]
+fn a_device_is_named_once() -> Result<()> {
+    let (lab, policy) = lab()?;
+    for (devices, words) in [
+        ("external,external", ["external", "named twice", "once"]),
+        ("internal", ["internal", "the role 'external'", "of its own"]),
+    ] {
+        refused(&mut apply_to(&lab, &policy, devices, "auto")?, &words)?;
+        assert_not_filtered(&lab)?;
+    }
+    Ok(())
 }

@@ -18,17 +18,22 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     compile_all(&policy)?;
     let warnings = match warnings.len() {
         0 => String::new(),
-        1 => ", 1 warning".to_owned(),
-        many => format!(", {many} warnings"),
+        some => format!(", {}", counted(some, "warning")),
     };
     print(&format!(
-        "{}: valid: policy '{}', {} rules on {} interfaces, {} tests{warnings}",
+        "{}: valid: policy '{}', {} on {}, {}{warnings}",
         args.policy.display(),
         policy.name,
-        policy.rules.len(),
-        policy.interfaces.len(),
-        policy.tests.len(),
+        counted(policy.rules.len(), "rule"),
+        counted(policy.interfaces.len(), "interface"),
+        counted(policy.tests.len(), "test"),
     ))
+}
+
+/// So many of what `name` names one of.
+fn counted(count: usize, name: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{ending}")
 }
 
 fn run_json(args: &CheckArgs) -> Result<(), Failure> {

@@ -53,11 +53,16 @@ pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, Ker
         for name in devices {
             let device = device::find(name)?;
             if let Some(other) = plans.iter().find(|plan| plan.device.index == device.index) {
-                return Err(
-                    KernelError::new(format!("attach the role '{role}' to {name}"))
+                let attaching = KernelError::new(format!("attach the role '{role}' to {name}"));
+                return Err(if other.interface == *role {
+                    attaching
+                        .because("the device is named twice")
+                        .try_this("name each device once")
+                } else {
+                    attaching
                         .because(format!("the role '{}' is attached there", other.interface))
-                        .try_this("give each role devices of its own"),
-                );
+                        .try_this("give each role devices of its own")
+                });
             }
             plans.extend(images.iter().map(|(direction, image)| HookPlan {
                 interface: role.clone(),

@@ -270,12 +270,26 @@ impl StateDir {
     }
 }
 
+/// What to do where the state directory is not as it should be.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run it as root, or choose another place with --state-dir"
+        }
+        io::ErrorKind::StorageFull => {
+            "free some space there, or choose another place with --state-dir"
+        }
+        _ => "choose another place with --state-dir",
+    }
+}
+
 /// The files of a directory that need not be there.
 fn files(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
-    let reading = |error| {
+    let reading = |error: io::Error| {
+        let remedy = remedy(&error);
         KernelError::new(format!("read {}", directory.display()))
             .because(error)
-            .try_this("run it as root, or choose another place with --state-dir")
+            .try_this(remedy)
     };
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -302,9 +316,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KernelError> {
 /// Writes by a temporary file, so that the file is whole at any instant.
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
     let writing = |error: io::Error| {
+        let remedy = remedy(&error);
         KernelError::new(format!("write {}", path.display()))
             .because(error)
-            .try_this("run it as root, or choose another place with --state-dir")
+            .try_this(remedy)
     };
     let directory = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new()

@@ -81,11 +81,12 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
     })?;
     if message.header.link_layer_type != LinkLayerType::Ether {
         return Err(KernelError::new(format!("filter the device '{name}'"))
-            .because(format!(
-                "it is {:?}, not Ethernet",
-                message.header.link_layer_type
-            ))
-            .try_this("name the Ethernet device below it"));
+            .because(match message.header.link_layer_type {
+                LinkLayerType::Loopback => "it is the loopback device, not Ethernet".to_owned(),
+                LinkLayerType::None => "it has no link layer (a tunnel), not Ethernet".to_owned(),
+                other => format!("its link layer is {other:?}, not Ethernet"),
+            })
+            .try_this("name the Ethernet device that its packets come by"));
     }
     Ok(describe(&message, name))
 }

@@ -106,7 +106,8 @@ fn xdp(device: &Device, mode: XdpMode, number: Option<i32>) -> Option<Meaning> {
         libc::EBUSY | libc::EEXIST => {
             let remedy = format!(
                 "{}, and it is not ours: `bpftool net` names it; detach it with the tool that \
-                 attached it (`ip link set dev {name} xdp off` for iproute2)",
+                 attached it (`ip link set dev {name} xdp off` for iproute2, `edge-filter detach` \
+                 for one with another --pin-root)",
                 foreign.unwrap_or_else(|| "another XDP program is attached there".to_owned())
             );
             (remedy, false)
