@@ -333,7 +333,10 @@ fn a_device_is_named_once() -> Result<()> {
     let (lab, policy) = lab()?;
     for (devices, words) in [
         ("external,external", ["external", "named twice", "once"]),
-        ("internal", ["internal", "the role 'external'", "of its own"]),
+        (
+            "internal",
+            ["internal", "the role 'external'", "of its own"],
+        ),
     ] {
         refused(&mut apply_to(&lab, &policy, devices, "auto")?, &words)?;
         assert_not_filtered(&lab)?;
