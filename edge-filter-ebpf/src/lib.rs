@@ -73,7 +73,7 @@ pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter 
     counter.at_hook(tables)
 }
 
-/// The first half of [`judge`]: the packet that a frame holds.
+/// What [`judge`] does first, for those who decide later: the packet that a frame holds.
 ///
 /// # Errors
 /// The counter of a frame that is decided already.

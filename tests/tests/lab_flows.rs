@@ -325,3 +325,24 @@ fn a_table_whose_pin_was_removed_is_reported_and_made_anew() -> Result<()> {
     assert_eq!(lab.status()?.flows.entries_max, 65_536);
     Ok(())
 }
+
+/// What another version remembers, this one cannot read: sockets that are open go on all
+/// the same.
+#[test]
+fn a_table_of_another_version_is_passed_over() -> Result<()> {
+    let plan = Plan::default();
+    let (lab, policy) = lab()?;
+    lab.apply(&policy, Mode::Native)?;
+    let mut open = open_to(&lab, plan.outside[0], 5061)?;
+    let pins = lab.mounts.outside("bpffs/edge-filter/flows");
+    let table = std::fs::read_dir(&pins)?
+        .next()
+        .context("no flow table is pinned")??;
+    std::fs::rename(table.path(), pins.join("1-v1"))?;
+    lab.apply(&policy, Mode::Native)?;
+    assert!(open.hears(PATIENCE)?);
+    assert_eq!(lab.status()?.flows.entries_used, 1);
+    assert!(!pins.join("1-v1").exists(), "the former table is left");
+    assert_eq!(std::fs::read_dir(&pins)?.count(), 1);
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{process, workspace::Workspace};
 
@@ -20,10 +20,5 @@ pub(crate) fn run(
         .arg(repeats.to_string())
         .arg(rounds.to_string())
         .args(json);
-    let status = bench
-        .status()
-        .with_context(|| format!("starting `{}`", process::shown(&bench)))?;
-    // A benchmark that a signal ended has no code; that is a failure as well.
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    process::exit_code(&mut bench)
 }

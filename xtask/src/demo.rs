@@ -3,7 +3,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{process, workspace::Workspace};
 
@@ -18,10 +18,5 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let mut demo = Command::new(built.executable("demo")?);
     demo.current_dir(workspace.root())
         .env("EDGE_FILTER_BIN", built.executable("edge-filter")?);
-    let status = demo
-        .status()
-        .with_context(|| format!("starting `{}`", process::shown(&demo)))?;
-    // A demo that a signal ended has no code; that is a failure as well.
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    process::exit_code(&mut demo)
 }

@@ -1,6 +1,6 @@
 //! Running other programs: what was run is part of every error.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -22,6 +22,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
+}
+
+/// Runs a command whose output the user sees, to exit as it exits.
+pub(crate) fn exit_code(command: &mut Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("starting `{}`", shown(command)))?;
+    // What a signal ended has no code; that is a failure as well.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Runs a command and returns what it printed; standard error goes to the user.

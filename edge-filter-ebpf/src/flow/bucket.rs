@@ -216,12 +216,6 @@ impl Bucket {
 }
 
 impl Header<'_> {
-    /// The key of the hash.
-    #[must_use]
-    pub fn seed(&self) -> &Word {
-        &self.0.slots[0].words[0]
-    }
-
     /// How many live conversations had to give way.
     #[inline(always)]
     #[must_use]

@@ -86,8 +86,8 @@ fn in_words(status: &Status) -> String {
         lost,
     } = status.flows;
     if lost {
-        text += "\nflows: somebody removed the pin of the flow table; the filter itself goes on, \
-                 and `edge-filter apply` makes a new table\n";
+        text += "\nflows: somebody removed the pin of the flow table, or another version made it; \
+                 the filter itself goes on, and `edge-filter apply` makes a new table\n";
     }
     if entries_max > 0 {
         let _ = writeln!(

@@ -187,6 +187,7 @@ pub fn compile(
             chunks.extend(sets::chunks(&members, capacity));
         }
     }
+    check_size(interface, direction, "bit vectors", size_of_val(&*chunks))?;
 
     for (constant, holds) in [
         (Constant::Audit, policy.mode == Mode::Audit),

@@ -82,7 +82,7 @@ pub struct FlowStatus {
     pub entries_max: u32,
     /// The number that it holds.
     pub entries_used: u32,
-    /// Whether somebody removed its pin, so that nobody can look.
+    /// Whether somebody removed its pin, or another version made it: nobody can look.
     #[serde(skip)]
     pub lost: bool,
 }

@@ -123,7 +123,7 @@ impl FlowTable {
         let refused = |error: MapError| opening().because(error).try_this("run it as root");
         if path.try_exists().is_ok_and(|exists| !exists) {
             return Err(opening()
-                .because("somebody removed its pin")
+                .because("somebody removed its pin, or another version made it")
                 .try_this("the filter itself goes on; `edge-filter apply` makes a new table"));
         }
         let data = MapData::from_pin(path).map_err(refused)?;

@@ -67,7 +67,7 @@ const COUNTERS: &str = "counters";
 const FLOWS: &str = "flows";
 
 /// The form of a flow table: its buckets, their hash, and what the words mean.
-const FLOWS_VERSION: u32 = 1;
+const FLOWS_VERSION: u32 = 2;
 
 impl PinRoot {
     /// The pin root at `path`, which need not exist.
