@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use crate::classify::PROTOCOL_ROW;
 use crate::config::{Config, Constant, NONE};
 use crate::flow::{Flows, Tuple};
+use crate::outcome::Outcome;
 use crate::packet::{Address, Family, Key, protocol};
 use crate::search::{aggregate_words, class_chunks};
-use crate::tables::{Chunk, Path, Row, Tables};
+use crate::tables::{Chunk, FEW, PORTS, Path, Row, TRANSPORTS, Tables};
 
 /// Tables in memory.
 #[derive(Debug, Clone)]
@@ -15,7 +15,11 @@ pub(crate) struct ByHand {
     pub(crate) config: Config,
     pub(crate) rows: Vec<Row>,
     pub(crate) paths: Vec<Path>,
+    pub(crate) few: [Path; 4 * FEW],
+    pub(crate) transports: Vec<u32>,
+    pub(crate) source_ports: Vec<u32>,
     pub(crate) chunks: Vec<Chunk>,
+    pub(crate) outcomes: Vec<Outcome>,
     /// The conversations that are live.
     pub(crate) live: Vec<Tuple>,
     /// What was recorded, in order.
@@ -29,7 +33,6 @@ impl ByHand {
         for constant in [
             Constant::Vlans,
             Constant::Ethertypes,
-            Constant::SourcePorts,
             Constant::Dropping,
             Constant::DroppingReplies,
         ] {
@@ -39,7 +42,11 @@ impl ByHand {
             config,
             rows: Vec::new(),
             paths: Vec::new(),
+            few: [Path::EMPTY; 4 * FEW],
+            transports: vec![0; TRANSPORTS as usize],
+            source_ports: vec![0; PORTS as usize],
             chunks: Vec::new(),
+            outcomes: Vec::new(),
             live: Vec::new(),
             recorded: RefCell::default(),
         }
@@ -68,14 +75,10 @@ impl ByHand {
             }
             self.chunks.extend_from_slice(vector.as_chunks().0);
         }
-        let transports = u32::try_from(self.rows.len()).expect("few rows");
-        self.rows
-            .resize(self.rows.len() + PROTOCOL_ROW as usize + 1, [0; 256]);
         self.with(Constant::Words, words)
             .with(Constant::Aggregates, aggregates)
             .with(Constant::VectorChunks, class_chunks(words))
             .with(Constant::OwnWords, words)
-            .with(Constant::Transports, transports)
     }
 
     /// The set of `members`, under `constant`.
@@ -101,12 +104,28 @@ impl Tables for ByHand {
         self.rows.get(row as usize).map(|row| row[slot as usize])
     }
 
+    fn few(&self, number: usize) -> &Path {
+        &self.few[number]
+    }
+
+    fn transport(&self, index: u32) -> u32 {
+        self.transports[index as usize]
+    }
+
+    fn source_port(&self, port: u16) -> u32 {
+        self.source_ports[port as usize]
+    }
+
     fn path(&self, index: u32) -> Option<&Path> {
         self.paths.get(index as usize)
     }
 
     fn chunk(&self, index: u32) -> Option<&Chunk> {
         self.chunks.get(index as usize)
+    }
+
+    fn outcome(&self, index: u16) -> &Outcome {
+        &self.outcomes[usize::from(index)]
     }
 }
 

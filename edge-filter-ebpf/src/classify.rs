@@ -3,10 +3,11 @@
 //! table, source port by another. [`crate::search`] finds the rules that all of
 //! them have in common.
 
-use crate::config::{Constant, NONE};
-use crate::packet::{Address, Family, Key, protocol};
-use crate::search::Vectors;
-use crate::tables::{Entry, Kind, Tables};
+use core::hint::cold_path;
+
+use crate::config::Constant;
+use crate::packet::{Address, Family, Key};
+use crate::tables::{Entry, FEW, Kind, Path, Tables, Trie, transport_index};
 
 /// The classes of a packet's fields, each by the first chunk of its vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +25,6 @@ pub struct Classes {
 /// The class of what satisfies every rule. Its vector is stored like any other.
 pub const EVERY_RULE: u32 = 0;
 
-/// The rows of [`Constant::Transports`]: 256 of destination ports for TCP, for
-/// UDP and for SCTP each, and one of protocols.
-pub const PORT_ROWS: u32 = 256;
-/// The row of protocols, counted from the first of [`Constant::Transports`].
-pub const PROTOCOL_ROW: u32 = 3 * PORT_ROWS;
-
 /// The most steps that an address of each family takes through its trie: every
 /// step but the last consumes at least one byte.
 const STEPS_V4: u32 = 4;
@@ -39,27 +34,70 @@ const STEPS_V6: u32 = 16;
 #[inline(always)]
 pub fn source<T: Tables>(key: &Key, tables: &T) -> Option<Entry> {
     match key.family {
-        Family::V4 => lookup::<STEPS_V4, T>(key.source, Constant::SourceV4, tables),
-        Family::V6 => lookup::<STEPS_V6, T>(key.source, Constant::SourceV6, tables),
+        Family::V4 => lookup::<STEPS_V4, T>(key.source, Trie::SourceV4, tables),
+        Family::V6 => lookup::<STEPS_V6, T>(key.source, Trie::SourceV6, tables),
     }
 }
 
 #[inline(always)]
 fn destination<T: Tables>(key: &Key, tables: &T) -> Option<Entry> {
     match key.family {
-        Family::V4 => lookup::<STEPS_V4, T>(key.destination, Constant::DestinationV4, tables),
-        Family::V6 => lookup::<STEPS_V6, T>(key.destination, Constant::DestinationV6, tables),
+        Family::V4 => lookup::<STEPS_V4, T>(key.destination, Trie::DestinationV4, tables),
+        Family::V6 => lookup::<STEPS_V6, T>(key.destination, Trie::DestinationV6, tables),
     }
+}
+
+/// The leaf of `address`: that of the first of a few prefixes that holds it, else what a
+/// walk through the trie comes to.
+#[inline(always)]
+fn lookup<const STEPS: u32, T: Tables>(address: Address, trie: Trie, tables: &T) -> Option<Entry> {
+    let few = tables.constant(trie.few());
+    // Written out: LLVM makes a loop of a loop.
+    let leaf = few_leaf::<STEPS, 0, T>(address, trie, few, tables)
+        .or_else(|| few_leaf::<STEPS, 1, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 2, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 3, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 4, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 5, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 6, T>(address, trie, few, tables))
+        .or_else(|| few_leaf::<STEPS, 7, T>(address, trie, few, tables));
+    const { assert!(FEW == 8) };
+    if leaf.is_some() {
+        return leaf;
+    }
+    if T::SMALL {
+        return Some(Entry(tables.few(trie.first_few()).otherwise));
+    }
+    walk::<STEPS, T>(address, Entry(tables.constant(trie.root())), tables)
+}
+
+/// The leaf of prefix number `NUMBER` of `few`, if there is one and `address` has its bits.
+#[inline(always)]
+fn few_leaf<const STEPS: u32, const NUMBER: usize, T: Tables>(
+    address: Address,
+    trie: Trie,
+    few: u32,
+    tables: &T,
+) -> Option<Entry> {
+    if few <= NUMBER as u32 {
+        return None;
+    }
+    let prefix = tables.few(trie.first_few() + NUMBER);
+    if !agrees::<STEPS>(address, prefix) {
+        return None;
+    }
+    // Not cold, but best placed apart: of a chain of comparisons at most one agrees.
+    cold_path();
+    Some(Entry(prefix.then))
 }
 
 /// Walks a trie to the leaf of `address`.
 #[inline(always)]
-fn lookup<const STEPS: u32, T: Tables>(
+fn walk<const STEPS: u32, T: Tables>(
     address: Address,
-    root: Constant,
+    mut entry: Entry,
     tables: &T,
 ) -> Option<Entry> {
-    let mut entry = Entry(tables.constant(root));
     for _ in 0..STEPS {
         match entry.kind() {
             Kind::Leaf => return Some(entry),
@@ -73,12 +111,7 @@ fn lookup<const STEPS: u32, T: Tables>(
             }
             Kind::Path => {
                 let path = tables.path(entry.index())?;
-                let mut differs = (address.high ^ path.high) & path.high_mask;
-                // Of IPv4 the second half is empty.
-                if STEPS != STEPS_V4 {
-                    differs |= (address.low ^ path.low) & path.low_mask;
-                }
-                if differs != 0 {
+                if !agrees::<STEPS>(address, path) {
                     return Some(Entry(path.otherwise));
                 }
                 entry = Entry(path.then);
@@ -88,50 +121,63 @@ fn lookup<const STEPS: u32, T: Tables>(
     matches!(entry.kind(), Kind::Leaf).then_some(entry)
 }
 
+/// Whether `address` has the bits of `path`.
+#[inline(always)]
+fn agrees<const STEPS: u32>(address: Address, path: &Path) -> bool {
+    let mut differs = (address.high ^ path.high) & path.high_mask;
+    // Of IPv4 the second half is empty.
+    if STEPS != STEPS_V4 {
+        differs |= (address.low ^ path.low) & path.low_mask;
+    }
+    differs == 0
+}
+
 /// The class of protocol and destination port.
 #[inline(always)]
-fn transport<T: Tables>(key: &Key, tables: &T) -> Option<u32> {
-    let rows = tables.constant(Constant::Transports);
-    let ports = match key.protocol {
-        protocol::TCP => 0,
-        protocol::UDP => PORT_ROWS,
-        protocol::SCTP => 2 * PORT_ROWS,
-        other => return tables.entry(rows + PROTOCOL_ROW, u32::from(other)),
-    };
-    let port = u32::from(key.destination_port);
-    tables.entry(rows + ports + (port >> 8), port & 0xff)
+fn transport<T: Tables>(key: &Key, tables: &T) -> u32 {
+    tables.transport(transport_index(key.protocol, key.destination_port))
 }
 
 /// The class of the source port.
 #[inline(always)]
-fn source_port<T: Tables>(key: &Key, tables: &T) -> Option<u32> {
-    let rows = tables.constant(Constant::SourcePorts);
-    if rows == NONE {
-        return Some(EVERY_RULE);
+fn source_port<T: Tables>(key: &Key, tables: &T) -> u32 {
+    if tables.constant(Constant::SourcePorts) == 0 {
+        return EVERY_RULE;
     }
-    let port = u32::from(key.source_port);
-    tables.entry(rows + (port >> 8), port & 0xff)
+    tables.source_port(key.source_port)
+}
+
+/// The classes of a packet's protocol and ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    transport: u32,
+    source_port: u32,
+}
+
+/// Those of `key`. They are looked up first, so that the ports need not be kept at hand.
+#[inline(always)]
+pub fn ports<T: Tables>(key: &Key, tables: &T) -> Ports {
+    Ports {
+        transport: transport(key, tables),
+        source_port: source_port(key, tables),
+    }
 }
 
 /// The classes of `key`, whose source has the leaf `source`. `None` if a loop ran
 /// out, or past a table's end.
 #[inline(always)]
-pub fn classes<T: Tables>(key: &Key, source: Entry, tables: &T) -> Option<Classes> {
+pub fn classes<T: Tables>(key: &Key, ports: Ports, source: Entry, tables: &T) -> Option<Classes> {
     let destination = destination(key, tables)?.class();
-    let transport = transport(key, tables)?;
-    let source_port = source_port(key, tables)?;
+    let Ports {
+        transport,
+        source_port,
+    } = ports;
     Some(Classes {
         source: source.class(),
         destination,
         transport,
         source_port,
     })
-}
-
-/// Their bit vectors.
-#[inline(always)]
-pub fn vectors<'a, T: Tables>(key: &Key, source: Entry, tables: &'a T) -> Option<Vectors<'a>> {
-    Vectors::of(classes(key, source, tables)?, tables)
 }
 
 #[cfg(test)]

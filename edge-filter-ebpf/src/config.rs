@@ -55,9 +55,16 @@ pub enum Constant {
     SourceV6,
     /// The same of an IPv6 destination.
     DestinationV6,
-    /// The first of the 769 rows of protocols and destination ports.
-    Transports,
-    /// The first of the 256 rows of source ports; [`NONE`] if no rule names any.
+    /// How many prefixes an IPv4 source is compared with before that; at most
+    /// [`FEW`](crate::tables::FEW).
+    FewSourceV4,
+    /// The same of an IPv4 destination.
+    FewDestinationV4,
+    /// The same of an IPv6 source.
+    FewSourceV6,
+    /// The same of an IPv6 destination.
+    FewDestinationV6,
+    /// 1 if any rule names source ports.
     SourcePorts,
     /// The number of 64-rule words in a bit vector; 0 if nothing is asked of any
     /// rule here.
@@ -109,6 +116,11 @@ pub enum Constant {
     Paths,
     /// The number of chunks.
     Chunks,
+    /// 1 if the outcomes are known: the four classes of a packet add up to the index of its
+    /// outcome. 0 if the rules are searched instead.
+    Outcomes,
+    /// 1 if the outcomes are known, and no trie is larger than a few prefixes.
+    Small,
     /// The number of buckets of the flow table.
     FlowBuckets,
     /// The places of each bucket that are used.

@@ -49,14 +49,16 @@ pub(crate) struct Tc(pub(crate) *mut __sk_buff);
 impl Context for Xdp {
     #[inline(always)]
     fn data(self) -> usize {
-        // SAFETY: the context is the one that the kernel called with.
-        unsafe { (*self.0).data as usize }
+        // SAFETY: the context is the one that the kernel called with. The read is volatile
+        // so that it stays where it is: handed to a function as the 32 bits that it seems to
+        // be, an address is a number to the verifier.
+        unsafe { (&raw const (*self.0).data).read_volatile() as usize }
     }
 
     #[inline(always)]
     fn data_end(self) -> usize {
         // SAFETY: as above.
-        unsafe { (*self.0).data_end as usize }
+        unsafe { (&raw const (*self.0).data_end).read_volatile() as usize }
     }
 
     #[inline(always)]
@@ -83,14 +85,16 @@ impl Context for Xdp {
 impl Context for Tc {
     #[inline(always)]
     fn data(self) -> usize {
-        // SAFETY: the context is the one that the kernel called with.
-        unsafe { (*self.0).data as usize }
+        // SAFETY: the context is the one that the kernel called with. The read is volatile
+        // so that it stays where it is: handed to a function as the 32 bits that it seems to
+        // be, an address is a number to the verifier.
+        unsafe { (&raw const (*self.0).data).read_volatile() as usize }
     }
 
     #[inline(always)]
     fn data_end(self) -> usize {
         // SAFETY: as above.
-        unsafe { (*self.0).data_end as usize }
+        unsafe { (&raw const (*self.0).data_end).read_volatile() as usize }
     }
 
     #[inline(always)]

@@ -197,11 +197,10 @@ extern "C" fn edge_filter_talked_about() -> u32 {
 /// Judges a frame whose headers do not all lie in its first buffer.
 #[inline(always)]
 pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
-    let counter = match Counter(context.parse(length)) {
+    match Counter(context.parse(length)) {
         Counter::NOTHING => Counter(edge_filter_decide()),
         counter => counter,
-    };
-    counter.at_hook(&Maps)
+    }
 }
 
 #[inline(always)]

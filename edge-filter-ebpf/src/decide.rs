@@ -2,12 +2,13 @@
 //! (`docs/verdicts.md` §8), essentials (§9), rules, replies and the default (§10).
 
 use crate::classify;
-use crate::config::{Constant, NONE, essential};
+use crate::config::{Constant, essential};
 use crate::counter::Counter;
 use crate::flow::Flows;
+use crate::outcome::Own;
 use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
 use crate::replies;
-use crate::search::Match;
+use crate::rules::Rules;
 use crate::tables::{Entry, Tables};
 
 const ECHO_REPLY: u32 = 0;
@@ -26,6 +27,10 @@ const ECHO_REPLY_V6: u32 = 129;
 /// Decides what becomes of `packet`.
 #[inline(always)]
 pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
+    if !T::SMALL && tables.constant(Constant::Words) == 0 {
+        return without_rules(packet, tables);
+    }
+    let ports = classify::ports(&packet.key, tables);
     let Some(source) = classify::source(&packet.key, tables) else {
         return Counter::INTERNAL;
     };
@@ -35,49 +40,39 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     if let Some(counter) = essential(packet, source, tables) {
         return counter;
     }
-    if tables.constant(Constant::Words) == 0 {
-        return Counter::by_default(tables);
-    }
-    let Some(vectors) = classify::vectors(&packet.key, source, tables) else {
+    let Some(rules) = classify::classes(&packet.key, ports, source, tables)
+        .and_then(|classes| Rules::of(classes, tables))
+    else {
         return Counter::INTERNAL;
     };
-    let own = tables.constant(Constant::OwnWords);
-    let refusal = match vectors.first(tables, 0, own) {
-        Match::Internal => return Counter::INTERNAL,
-        Match::Rule(rule) if tables.drops(rule) => {
-            let counter = Counter::rule(rule);
-            if drops_replies(rule, tables) {
-                return counter;
+    match rules.own(tables) {
+        Own::Allowed { counter, tracked } => {
+            match replies::record(packet, &rules, tracked, tables) {
+                Ok(()) => counter,
+                Err(internal) => internal,
             }
-            counter
         }
-        Match::Rule(rule) => {
-            if tables.constant(Constant::Tracking) != 0
-                && let Err(counter) = replies::record(packet, &vectors, tables)
-            {
-                return counter;
-            }
-            return Counter::rule(rule);
-        }
-        Match::None => match Counter::by_default(tables) {
-            Counter::DEFAULT => Counter::DEFAULT,
-            allowed => return allowed,
+        Own::Final(counter) => counter,
+        Own::Refused(counter) => match replies::reply(packet, &rules, tables) {
+            Counter::NOTHING => counter,
+            reply => reply,
         },
-    };
-    if tables.constant(Constant::OnlyTracks) != 0 {
-        return refusal;
-    }
-    match replies::reply(packet, &vectors, tables) {
-        Counter::NOTHING => refusal,
-        counter => counter,
     }
 }
 
-/// Whether rule number `rule` drops what answers a conversation, too.
+/// The same where no rule is asked for anything.
 #[inline(always)]
-fn drops_replies<T: Tables>(rule: u32, tables: &T) -> bool {
-    let dropping = tables.constant(Constant::DroppingReplies);
-    dropping != NONE && tables.bit(dropping, rule)
+fn without_rules<T: Tables>(packet: &Packet, tables: &T) -> Counter {
+    let Some(source) = classify::source(&packet.key, tables) else {
+        return Counter::INTERNAL;
+    };
+    if is_martian(packet) || source.has(Entry::PROTECTED) {
+        return Counter::MARTIAN;
+    }
+    match essential(packet, source, tables) {
+        Some(counter) => counter,
+        None => Counter::by_default(tables),
+    }
 }
 
 #[inline(always)]
@@ -92,11 +87,15 @@ fn is_martian(packet: &Packet) -> bool {
     }
     match packet.key.family {
         Family::V4 => {
-            let number = (source.high >> 32) as u32;
-            number >> 24 == 127
-                || number >> 28 == 0xe
-                || number == u32::MAX
-                || (number == 0 && !is_dhcp_discovery(&packet.key))
+            // The first byte tells of nearly all addresses that they can be.
+            let first = source.high >> 56;
+            if first.wrapping_sub(1) < 126 || first.wrapping_sub(128) < 96 {
+                return false;
+            }
+            first == 127
+                || first >> 4 == 0xe
+                || source.high >> 32 == u64::from(u32::MAX)
+                || (source.high == 0 && !is_dhcp_discovery(&packet.key))
         }
         Family::V6 => {
             source.high >> 56 == 0xff
@@ -125,7 +124,6 @@ fn is_from_nobody(packet: &Packet) -> bool {
 #[inline(always)]
 fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Counter> {
     let allowed = |bit: u32| tables.constant(Constant::Essentials) & bit != 0;
-    let outbound = tables.constant(Constant::Outbound) != 0;
     if packet.icmp != NO_ICMP {
         let kind = packet.icmp >> 8;
         if packet.key.family == Family::V6 {
@@ -143,7 +141,7 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
             return Some(Counter::ICMP_ERROR);
         }
         if allowed(essential::PING) {
-            let echo = match (packet.key.family, outbound) {
+            let echo = match (packet.key.family, is_outbound(tables)) {
                 (Family::V4, false) => ECHO_REQUEST,
                 (Family::V4, true) => ECHO_REPLY,
                 (Family::V6, false) => ECHO_REQUEST_V6,
@@ -153,12 +151,12 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
                 return Some(Counter::PING);
             }
         }
-    } else if allowed(essential::DHCP_CLIENT) && packet.key.protocol == protocol::UDP {
+    } else if packet.key.protocol == protocol::UDP && allowed(essential::DHCP_CLIENT) {
         let (server, client) = match packet.key.family {
             Family::V4 => (67, 68),
             Family::V6 => (547, 546),
         };
-        let (from, to) = if outbound {
+        let (from, to) = if is_outbound(tables) {
             (client, server)
         } else {
             (server, client)
@@ -168,6 +166,11 @@ fn essential<T: Tables>(packet: &Packet, source: Entry, tables: &T) -> Option<Co
         }
     }
     None
+}
+
+#[inline(always)]
+fn is_outbound<T: Tables>(tables: &T) -> bool {
+    tables.constant(Constant::Outbound) != 0
 }
 
 /// Neighbour discovery (RFC 4861; RFC 6980 on fragment headers): `None` if it is

@@ -32,7 +32,8 @@ const MAX_TAGS: u32 = 2;
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const VLAN: u16 = 0x8100;
-const IPV6: u16 = 0x86dd;
+/// The ethertype of IPv6.
+pub(crate) const IPV6: u16 = 0x86dd;
 const LACP: u16 = 0x8809;
 const EAPOL: u16 = 0x888e;
 const SERVICE_VLAN: u16 = 0x88a8;

@@ -47,6 +47,19 @@ pub trait Header: Copy {
     fn u32<const AT: usize>(&self) -> u32;
     /// The eight bytes from `AT` on.
     fn u64<const AT: usize>(&self) -> u64;
+
+    /// The two bytes from `AT` on, for a number that is computed with.
+    #[inline(always)]
+    fn number<const AT: usize>(&self) -> u16 {
+        self.u16::<AT>()
+    }
+
+    /// The four bytes from `AT` on, followed by 32 zero bits: an IPv4 address as it is
+    /// looked up ([`Address`](crate::packet::Address)).
+    #[inline(always)]
+    fn left_u32<const AT: usize>(&self) -> u64 {
+        u64::from(self.u32::<AT>()) << 32
+    }
 }
 
 impl<const N: usize> Header for [u8; N] {

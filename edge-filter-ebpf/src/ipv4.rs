@@ -43,8 +43,8 @@ pub fn read<F: Walks, T: Tables>(frame: &mut F, tables: &T, at: u32) -> Result<I
     let payload = at + header_length;
     let ip = Ip {
         family: Family::V4,
-        source: Address::v4(header.u32::<12>()),
-        destination: Address::v4(header.u32::<16>()),
+        source: Address::left(header.left_u32::<12>()),
+        destination: Address::left(header.left_u32::<16>()),
         protocol: header.u8::<9>(),
         hop_limit: header.u8::<8>(),
         fragment_header: false,

@@ -28,6 +28,7 @@ pub mod arp;
 #[cfg(test)]
 mod by_hand;
 pub mod classify;
+pub mod common;
 pub mod config;
 pub mod counter;
 pub mod decide;
@@ -38,17 +39,22 @@ pub mod ipv4;
 pub mod ipv6;
 #[cfg(not(target_arch = "bpf"))]
 pub mod memory;
+pub mod outcome;
 pub mod packet;
 pub mod quote;
 pub mod replies;
+pub mod rules;
 pub mod search;
+pub mod small;
 pub mod tables;
 pub mod transport;
 pub mod walks;
 
+use config::Constant;
 use counter::Counter;
 use ethernet::Network;
 use flow::Flows;
+use small::Small;
 use tables::Tables;
 use walks::Walks;
 
@@ -58,6 +64,21 @@ use walks::Walks;
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
 pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
+    let common = if tables.constant(Constant::Small) == 0 {
+        common::judge(frame, tables)
+    } else {
+        common::judge(frame, &Small(tables))
+    };
+    let counter = match common {
+        Some(counter) => counter,
+        None => judge_any(frame, tables),
+    };
+    counter.at_hook(tables)
+}
+
+/// What [`judge`] does with frames that are not common.
+#[inline(always)]
+pub fn judge_any<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
     let judged = match ethernet::read(frame, tables) {
         Err(counter) => Err(counter),
         Ok(Network::Arp { at }) => Err(arp::judge(frame, tables, at)),
@@ -70,7 +91,7 @@ pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter 
             .map(|packet| decide::decide(&packet, tables)),
     };
     let (Ok(counter) | Err(counter)) = judged;
-    counter.at_hook(tables)
+    counter
 }
 
 /// What [`judge`] does first, for those who decide later: the packet that a frame holds.

@@ -20,14 +20,28 @@ use aya_ebpf::maps::PerCpuArray;
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::counter::{Count, Counter};
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::Match;
-use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
+use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
 
 /// The constants of this generation, set before the program is loaded.
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
 
-/// The first of [`Constant::Rows`] rows, with which the loader fills the section.
+/// The prefixes that addresses are compared with, in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.few")]
+static FEW_PREFIXES: [Path; 4 * FEW] = [Path::EMPTY; 4 * FEW];
+
+/// The first of [`TRANSPORTS`](edge_filter_ebpf::tables::TRANSPORTS) classes, with which the loader fills the section.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.transports")]
+static TRANSPORTS: u32 = 0;
+/// The first of [`PORTS`](edge_filter_ebpf::tables::PORTS) classes of source ports, in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.source_ports")]
+static SOURCE_PORTS: u32 = 0;
+/// The first of [`Constant::Rows`] rows, in the same way.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.rows")]
 static ROWS: Row = [0; 256];
@@ -39,34 +53,49 @@ static PATHS: Path = Path::EMPTY;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.chunks")]
 static CHUNKS: Chunk = [0; 8];
+/// The first of [`Constant::Outcomes`] outcomes, in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.outcomes")]
+static OUTCOMES: Outcome = Outcome::NOTHING;
 #[map]
 static COUNTERS: PerCpuArray<Count> = PerCpuArray::with_max_entries(Counter::FIRST_RULE, 0);
 
 /// The tables in the kernel.
 struct Maps;
 
-/// Where item number `index` of a table lies, if it has that many: what LLVM does not
-/// see, since it would know the table by its first item alone, and take the bounds
-/// check for another's.
+/// Where item number `index` of a table lies, by assembly: LLVM would know the table by
+/// its first item alone. The caller has checked that there is one.
+macro_rules! place {
+    ($table:ident, $item:ty, $index:expr) => {{
+        let mut place = u64::from($index);
+        // SAFETY: a shift and an addition of registers.
+        unsafe {
+            asm!(
+                "{place} <<= {shift}",
+                "{begin} = {table} ll",
+                "{place} += {begin}",
+                place = inout(reg) place,
+                begin = out(reg) _,
+                shift = const size_of::<$item>().ilog2(),
+                table = sym $table,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        const { assert!(size_of::<$item>().is_power_of_two()) };
+        // SAFETY: the item is there, and never changes.
+        unsafe {
+            core::hint::assert_unchecked(place != 0);
+            &*(place as *const $item)
+        }
+    }};
+}
+
+/// Item number `index` of a table of `count` items.
 macro_rules! item {
     ($table:ident, $item:ty, $index:expr, $count:expr) => {{
         let index: u32 = $index;
         if index < $count {
-            let mut place = u64::from(index);
-            // SAFETY: a multiplication and an addition of registers.
-            unsafe {
-                asm!(
-                    "{place} *= {size}",
-                    "{begin} = {table} ll",
-                    "{place} += {begin}",
-                    place = inout(reg) place,
-                    begin = out(reg) _,
-                    size = const size_of::<$item>(),
-                    table = sym $table,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-            }
-            Some(place)
+            Some(place!($table, $item, index))
         } else {
             None
         }
@@ -83,23 +112,49 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn entry(&self, row: u32, slot: u32) -> Option<u32> {
-        let place = item!(ROWS, Row, row, self.constant(Constant::Rows))?;
-        // SAFETY: the row is there, and has 256 entries.
-        Some(unsafe { *(place as *const u32).add(slot as usize & 0xff) })
+        let row = item!(ROWS, Row, row, self.constant(Constant::Rows))?;
+        Some(row[slot as usize & 0xff])
+    }
+
+    #[inline(always)]
+    fn few(&self, number: usize) -> &Path {
+        let first: *const Path;
+        // SAFETY: an address; LLVM would know what stands there.
+        unsafe {
+            asm!(
+                "{first} = {table} ll",
+                first = out(reg) first,
+                table = sym FEW_PREFIXES,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        // SAFETY: the number is below the array's length by construction.
+        unsafe { &*first.add(number) }
+    }
+
+    #[inline(always)]
+    fn transport(&self, index: u32) -> u32 {
+        *place!(TRANSPORTS, u32, index)
+    }
+
+    #[inline(always)]
+    fn source_port(&self, port: u16) -> u32 {
+        *place!(SOURCE_PORTS, u32, port)
     }
 
     #[inline(always)]
     fn path(&self, index: u32) -> Option<&Path> {
-        let place = item!(PATHS, Path, index, self.constant(Constant::Paths))?;
-        // SAFETY: the path is there, and never changes.
-        Some(unsafe { &*(place as *const Path) })
+        item!(PATHS, Path, index, self.constant(Constant::Paths))
     }
 
     #[inline(always)]
     fn chunk(&self, index: u32) -> Option<&Chunk> {
-        let place = item!(CHUNKS, Chunk, index, self.constant(Constant::Chunks))?;
-        // SAFETY: the chunk is there, and never changes.
-        Some(unsafe { &*(place as *const Chunk) })
+        item!(CHUNKS, Chunk, index, self.constant(Constant::Chunks))
+    }
+
+    #[inline(always)]
+    fn outcome(&self, index: u16) -> &Outcome {
+        place!(OUTCOMES, Outcome, index)
     }
 
     #[inline(always)]
@@ -115,7 +170,7 @@ impl Tables for Maps {
 
 /// Counts `packets` packets of `bytes` bytes together, and says whether they pass.
 #[inline(always)]
-fn settle(counter: Counter, packets: u32, bytes: u32) -> bool {
+fn settle(counter: Counter, packets: u32, bytes: u64) -> bool {
     let Some(count) = COUNTERS.get_ptr_mut(counter.0) else {
         return false;
     };
@@ -123,7 +178,7 @@ fn settle(counter: Counter, packets: u32, bytes: u32) -> bool {
     // interrupt each other there.
     unsafe {
         (*count).packets += u64::from(packets);
-        (*count).bytes += u64::from(bytes);
+        (*count).bytes += bytes;
     }
     counter.passes(&Maps)
 }

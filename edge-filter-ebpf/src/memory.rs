@@ -5,6 +5,7 @@ use crate::config::Constant;
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
 use crate::frame::Frame;
+use crate::outcome::Outcome;
 use crate::packet::{Chain, Ip};
 use crate::tables::{Chunk, Path, Tables};
 use crate::walks::Walks;
@@ -76,12 +77,28 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
         self.tables.entry(row, slot)
     }
 
+    fn few(&self, number: usize) -> &Path {
+        self.tables.few(number)
+    }
+
+    fn transport(&self, index: u32) -> u32 {
+        self.tables.transport(index)
+    }
+
+    fn source_port(&self, port: u16) -> u32 {
+        self.tables.source_port(port)
+    }
+
     fn path(&self, index: u32) -> Option<&Path> {
         self.tables.path(index)
     }
 
     fn chunk(&self, index: u32) -> Option<&Chunk> {
         self.tables.chunk(index)
+    }
+
+    fn outcome(&self, index: u16) -> &Outcome {
+        self.tables.outcome(index)
     }
 }
 

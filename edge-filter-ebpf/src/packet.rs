@@ -106,6 +106,13 @@ impl Address {
         }
     }
 
+    /// An IPv4 address as the first half has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn left(high: u64) -> Self {
+        Self { high, low: 0 }
+    }
+
     /// The byte at `position`, counted from the first.
     #[inline(always)]
     #[must_use]
@@ -143,6 +150,8 @@ pub mod tcp {
     pub const SYN: u8 = 0x02;
     /// Reset the connection.
     pub const RST: u8 = 0x04;
+    /// Hand on what there is.
+    pub const PSH: u8 = 0x08;
     /// The acknowledgement number counts.
     pub const ACK: u8 = 0x10;
 }

@@ -10,9 +10,11 @@ use crate::classify::{self, Classes};
 use crate::config::{Constant, fate};
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
+use crate::outcome::{Own, Reply};
 use crate::packet::tcp::{ACK, SYN};
 use crate::packet::{Family, Key, NO_ICMP, Packet};
 use crate::quote::Quote;
+use crate::rules::Rules;
 use crate::search::{Match, Vectors};
 use crate::tables::Tables;
 
@@ -27,7 +29,7 @@ const ECHO_REPLY_V6: u32 = 129;
 
 /// Groups of lists, as a packet is asked about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Group {
+pub(crate) enum Group {
     /// What the tracking lists say of the packet's mirror.
     MirroredTracking,
     /// What the open lists say of its mirror.
@@ -48,7 +50,7 @@ pub(crate) const fn is_echo_request(family: Family, kind: u32) -> bool {
 /// The counter of the replies to what `group` allows; [`Counter::NOTHING`] if it
 /// allows nothing.
 #[inline(always)]
-fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Counter {
+pub(crate) fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Counter {
     let (begin, end) = match group {
         Group::MirroredTracking => (Constant::MirroredTracking, Constant::MirroredTrackingEnd),
         Group::MirroredOpen => (Constant::MirroredOpen, Constant::MirroredOpenEnd),
@@ -112,41 +114,37 @@ fn ask<T: Tables>(vectors: &Vectors<'_>, begin: u32, end: u32, tables: &T) -> Sa
     }
 }
 
-/// Records `packet`, which a rule of a tracking hook allows (§13.3).
+/// Records `packet`, which a rule allows, if it opens a conversation (§13.3); `tracked` is
+/// what the rules said of that.
 ///
 /// # Errors
 /// [`Counter::INTERNAL`] if a loop ran out.
 #[inline(always)]
 pub(crate) fn record<T: Tables + Flows>(
     packet: &Packet,
-    vectors: &Vectors<'_>,
+    rules: &Rules<'_>,
+    tracked: bool,
     tables: &T,
 ) -> Result<(), Counter> {
+    if !tracked || tables.constant(Constant::Tracking) == 0 {
+        return Ok(());
+    }
     if packet.icmp != NO_ICMP && !is_echo_request(packet.key.family, packet.icmp >> 8) {
         return Ok(());
     }
     if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
         return Ok(());
     }
-    for group in [Group::MirroredOpen, Group::Open] {
-        match allowed_by(group, vectors, tables) {
-            Counter::NOTHING => {}
-            Counter::INTERNAL => return Err(Counter::INTERNAL),
-            _ => return Ok(()),
-        }
+    if rules.is_recorded(tracked, tables)? {
+        tables.record(&conversation(packet, packet.key), packet.tcp_flags);
     }
-    tables.record(&conversation(packet, packet.key), packet.tcp_flags);
     Ok(())
 }
 
 /// The counter of `packet` if it is a reply (§13.4); [`Counter::NOTHING`] if it is
 /// none.
 #[inline(always)]
-pub(crate) fn reply<T: Tables + Flows>(
-    packet: &Packet,
-    vectors: &Vectors<'_>,
-    tables: &T,
-) -> Counter {
+pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, rules: &Rules<'_>, tables: &T) -> Counter {
     if packet.tcp_flags & (SYN | ACK) == SYN {
         return Counter::NOTHING;
     }
@@ -159,16 +157,11 @@ pub(crate) fn reply<T: Tables + Flows>(
             return Counter::NOTHING;
         }
     }
-    if tables.constant(Constant::AnswersOpen) != 0 {
-        let counter = allowed_by(Group::MirroredOpen, vectors, tables);
-        if counter != Counter::NOTHING {
-            return counter;
-        }
-    }
-    let counter = allowed_by(Group::MirroredTracking, vectors, tables);
-    if counter == Counter::NOTHING || counter == Counter::INTERNAL {
-        return counter;
-    }
+    let counter = match rules.reply(tables) {
+        Reply::No => return Counter::NOTHING,
+        Reply::ByRule(counter) => return counter,
+        Reply::ByFlow(counter) => counter,
+    };
     let tuple = conversation(packet, packet.key.mirror());
     if tables.is_answered(&tuple, packet.tcp_flags) {
         counter
@@ -192,35 +185,28 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
     if tables.constant(Constant::Words) == 0 {
         return Ok(false);
     }
-    let Some(source) = classify::source(mirror, tables) else {
-        return Err(Counter::INTERNAL);
-    };
-    let Some(classes) = classify::classes(mirror, source, tables) else {
-        return Err(Counter::INTERNAL);
-    };
-    let vectors = Vectors::far(classes);
-    let by_own_rules = match vectors.first(tables, 0, tables.constant(Constant::OwnWords)) {
-        Match::Rule(rule) => !tables.drops(rule),
-        Match::None => false,
-        Match::Internal => return Err(Counter::INTERNAL),
-    };
-    if by_own_rules {
-        if tables.constant(Constant::Tracking) == 0 {
-            return Ok(true);
+    let ports = classify::ports(mirror, tables);
+    let rules = classify::source(mirror, tables)
+        .and_then(|source| classify::classes(mirror, ports, source, tables))
+        .and_then(|classes| Rules::far(classes, tables))
+        .ok_or(Counter::INTERNAL)?;
+    match rules.own(tables) {
+        Own::Allowed { .. } => {
+            if tables.constant(Constant::Tracking) == 0
+                || rules.is_open(tables)?
+                || (!is_icmp && tables.is_live(&tuple(*mirror)))
+            {
+                return Ok(true);
+            }
         }
-        if allows(Group::Open, &vectors, tables)? {
-            return Ok(true);
-        }
-        if !is_icmp && tables.is_live(&tuple(*mirror)) {
-            return Ok(true);
-        }
+        Own::Final(Counter::INTERNAL) => return Err(Counter::INTERNAL),
+        Own::Final(_) | Own::Refused(_) => {}
     }
-    if tables.constant(Constant::AnswersOpen) != 0 && allows(Group::MirroredOpen, &vectors, tables)?
-    {
-        return Ok(true);
-    }
-    if identifier == NO_ICMP || !allows(Group::MirroredTracking, &vectors, tables)? {
-        return Ok(false);
+    match rules.reply(tables) {
+        Reply::ByRule(Counter::INTERNAL) => return Err(Counter::INTERNAL),
+        Reply::ByRule(_) => return Ok(true),
+        Reply::ByFlow(_) if identifier != NO_ICMP => {}
+        Reply::ByFlow(_) | Reply::No => return Ok(false),
     }
     let mut sent = mirror.mirror();
     if is_icmp {
@@ -228,15 +214,6 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
         sent.destination_port = identifier as u16;
     }
     Ok(tables.is_live(&tuple(sent)))
-}
-
-#[inline(always)]
-fn allows<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Result<bool, Counter> {
-    match allowed_by(group, vectors, tables) {
-        Counter::NOTHING => Ok(false),
-        Counter::INTERNAL => Err(Counter::INTERNAL),
-        _ => Ok(true),
-    }
 }
 
 /// The conversation of `packet`, opened by whoever sends `key`.

@@ -1,31 +1,70 @@
 //! The read-only tables of one generation at one hook, and where they come from.
 //!
-//! There are three, each a run of equal items: *rows* of 256 entries (address tries and port tables),
-//! *paths* (runs of address bits with only one way on), and *chunks* of eight
-//! words (bit vectors and sets).
+//! Each is a run of equal items. Addresses are looked up in *rows* of 256 entries and *paths*
+//! (runs of address bits with only one way on), after a comparison with a *few* prefixes;
+//! protocols and ports in tables of their own. *Chunks* of eight words are bit vectors and
+//! sets, and *outcomes* what becomes of a packet.
 
 use crate::classify::Classes;
 use crate::config::{Constant, NONE};
 use crate::counter::Counter;
+use crate::outcome::Outcome;
+use crate::packet::protocol;
 use crate::replies;
 use crate::search::{self, Match};
 
-/// A row: 256 entries of a trie node, or of a port table.
+/// A row: 256 entries of a trie node.
 pub type Row = [u32; 256];
 
 /// A chunk: eight 64-bit words of a bit vector or of a set.
 pub type Chunk = [u64; 8];
 
+/// The most prefixes that an address is compared with one after the other, the longest
+/// first; where there are more, a trie takes fewer steps.
+pub const FEW: usize = 8;
+
+/// The tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trie {
+    /// Of IPv4 sources.
+    SourceV4,
+    /// Of IPv4 destinations.
+    DestinationV4,
+    /// Of IPv6 sources.
+    SourceV6,
+    /// Of IPv6 destinations.
+    DestinationV6,
+}
+
+/// The ports of a protocol.
+pub const PORTS: u32 = 1 << 16;
+/// How many classes of protocol and destination port are told: a port each of TCP, UDP and
+/// SCTP, and one of every protocol, which is that of those without ports.
+pub const TRANSPORTS: u32 = 3 * PORTS + 256;
+
 /// Where tables come from: sections of the object, or the compiler's own image.
 pub trait Tables {
+    /// Whether these are the tables of a small policy ([`Small`]).
+    const SMALL: bool = false;
+
     /// A constant of this generation.
     fn constant(&self, constant: Constant) -> u32;
     /// Entry `slot` (below 256) of row `row`; `None` past the table's end.
     fn entry(&self, row: u32, slot: u32) -> Option<u32>;
+    /// Number `number` of the prefixes that addresses are compared with: [`FEW`] of each
+    /// [`Trie`], in their order. [`Path::then`] is the leaf of those that agree;
+    /// [`Path::otherwise`] of the first of a trie is that trie's root.
+    fn few(&self, number: usize) -> &Path;
+    /// The class of protocol and destination port, by [`transport_index`].
+    fn transport(&self, index: u32) -> u32;
+    /// The class of a source port.
+    fn source_port(&self, port: u16) -> u32;
     /// Path `index`; `None` past the table's end.
     fn path(&self, index: u32) -> Option<&Path>;
     /// Chunk `index`; `None` past the table's end.
     fn chunk(&self, index: u32) -> Option<&Chunk>;
+    /// Outcome `index`.
+    fn outcome(&self, index: u16) -> &Outcome;
 
     /// The first rule that all of a packet's `classes` have, among those of the
     /// words from `begin` to below `end`: [`search::words`], wherever it runs.
@@ -77,7 +116,7 @@ pub struct Entry(pub u32);
 
 /// A run of address bits with only one way on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Path {
     /// The bits that the address must have, first half.
     pub high: u64,
@@ -104,6 +143,60 @@ pub enum Kind {
     Wide,
     /// A [`Path`].
     Path,
+}
+
+impl Trie {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [
+        Self::SourceV4,
+        Self::DestinationV4,
+        Self::SourceV6,
+        Self::DestinationV6,
+    ];
+
+    /// The constant that holds the entry at which a lookup begins.
+    #[inline(always)]
+    #[must_use]
+    pub const fn root(self) -> Constant {
+        match self {
+            Self::SourceV4 => Constant::SourceV4,
+            Self::DestinationV4 => Constant::DestinationV4,
+            Self::SourceV6 => Constant::SourceV6,
+            Self::DestinationV6 => Constant::DestinationV6,
+        }
+    }
+
+    /// The constant that tells how many prefixes come first.
+    #[inline(always)]
+    #[must_use]
+    pub const fn few(self) -> Constant {
+        match self {
+            Self::SourceV4 => Constant::FewSourceV4,
+            Self::DestinationV4 => Constant::FewDestinationV4,
+            Self::SourceV6 => Constant::FewSourceV6,
+            Self::DestinationV6 => Constant::FewDestinationV6,
+        }
+    }
+
+    /// The number of the first of these prefixes ([`Tables::few`]).
+    #[inline(always)]
+    #[must_use]
+    pub const fn first_few(self) -> usize {
+        self as usize * FEW
+    }
+}
+
+/// Where the class of `protocol` and destination port `port` stands: the port's of a
+/// protocol with ports, else the protocol's.
+#[inline(always)]
+#[must_use]
+pub const fn transport_index(protocol: u8, port: u16) -> u32 {
+    match protocol {
+        protocol::TCP => port as u32,
+        protocol::UDP => PORTS + port as u32,
+        protocol::SCTP => 2 * PORTS + port as u32,
+        other => 3 * PORTS + other as u32,
+    }
 }
 
 impl Path {
@@ -174,6 +267,12 @@ impl Entry {
     #[must_use]
     pub const fn class(self) -> u32 {
         self.0 & Self::INDEX
+    }
+
+    /// The same leaf of another class.
+    #[must_use]
+    pub const fn with_class(self, class: u32) -> Self {
+        Self(self.0 & !Self::INDEX | class)
     }
 
     /// Whether a leaf bears `flag`.

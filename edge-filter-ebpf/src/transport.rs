@@ -10,11 +10,11 @@ use crate::tables::Tables;
 use crate::walks::Walks;
 
 /// The flags of RFC 9293 without CWR and ECE, which RFC 3168 added.
-const LOW_SIX: u8 = 0x3f;
+pub(crate) const LOW_SIX: u8 = 0x3f;
 
 /// The combinations of these flags that a TCP sends, one bit for each: any, but neither
 /// SYN with FIN or RST, nor FIN without ACK, nor none at all.
-const VALID_FLAGS: u64 = {
+pub(crate) const VALID_FLAGS: u64 = {
     let mut valid = 0;
     let mut flags = 1;
     while flags <= LOW_SIX {

@@ -15,6 +15,8 @@ use rand::RngExt;
 /// The most instructions that the verifier may process, of the million that the
 /// kernel allows (`BPF_COMPLEXITY_LIMIT_INSNS`), for hooks of up to so many rules.
 const INSTRUCTIONS: [(usize, u32); 2] = [(700, 250_000), (16_384, 350_000)];
+/// Policies of so many rules mostly have few classes.
+const FEW_RULES: usize = 6;
 /// The entries of the flow table.
 const ENTRIES: u32 = 4096;
 /// What a hook reads at once at least: an Ethernet header.
@@ -35,7 +37,12 @@ fn the_kernel_says_what_the_model_says() {
     let frames = soak::times(2_000);
     let mut loaded = Vec::new();
     for seed in (first..).take(policies) {
-        let rules = seeded(seed).random_range(1..=700);
+        // Every third has so few that all outcomes are known.
+        let rules = seeded(seed).random_range(if seed % 3 == 1 {
+            1..=FEW_RULES
+        } else {
+            1..=700
+        });
         loaded.push(compare(seed, rules, frames));
     }
     println!(
@@ -153,7 +160,10 @@ fn judge(name: &str, hook: Hook<'_>, dice: &mut Dice, count: usize) -> Loaded {
     // With a flow table, as it is enforced: without one the verifier skips what asks it.
     let mounts = Mounts::new().expect("private mounts");
     let table = FlowTable::create(&mounts.outside("bpffs/flows"), ENTRIES).expect("a flow table");
-    let mut kernel = KernelJudge::with_flows(hook, Some(&table));
+    // The frames of a few rules are so alike that one would be a reply to another, or an
+    // error about it, which this model does not remember; sequences are judged elsewhere.
+    let remembers = !outbound || rules > 2 * FEW_RULES;
+    let mut kernel = KernelJudge::with_flows(hook, remembers.then_some(&table));
     let mut refused = 0;
     for _ in 0..count {
         let frame = frames.draw(dice);

@@ -1,15 +1,16 @@
 use super::*;
 use crate::by_hand::{ByHand, V6_SOURCE, key};
+use crate::packet::protocol;
 use crate::tables::Path;
 
 #[test]
 fn ports_of_each_protocol_have_rows_of_their_own() {
     let members: [&[u32]; 4] = [&[1], &[2], &[3], &[4]];
     let mut tables = ByHand::new().with_rules(5, &members);
-    for (protocol, class) in [(0, 1), (1, 2), (2, 3)] {
-        tables.rows[(protocol * PORT_ROWS + 0x13) as usize][0xc5] = class;
+    for (protocol, class) in [(protocol::TCP, 1), (protocol::UDP, 2), (protocol::SCTP, 3)] {
+        tables.transports[transport_index(protocol, 5061) as usize] = class;
     }
-    tables.rows[PROTOCOL_ROW as usize][47] = 4;
+    tables.transports[transport_index(47, 5061) as usize] = 4;
     let source = Entry::leaf(EVERY_RULE, 0);
     for (protocol, class) in [
         (protocol::TCP, 1),
@@ -19,14 +20,15 @@ fn ports_of_each_protocol_have_rows_of_their_own() {
         (46, 0),
     ] {
         let key = Key { protocol, ..key() };
-        let found = classes(&key, source, &tables).unwrap().transport;
-        assert_eq!(found, class, "{protocol}");
+        let found = classes(&key, ports(&key, &tables), source, &tables).unwrap();
+        assert_eq!(found.transport, class, "{protocol}");
     }
     let beside = Key {
         destination_port: 5062,
         ..key()
     };
-    assert_eq!(classes(&beside, source, &tables).unwrap().transport, 0);
+    let found = classes(&beside, ports(&beside, &tables), source, &tables).unwrap();
+    assert_eq!(found.transport, 0);
 }
 
 fn source_leaf(tables: &ByHand, address: u32) -> Option<u32> {
@@ -138,5 +140,72 @@ fn a_way_that_leads_nowhere_ends() {
     for kind in [Kind::Branch, Kind::Wide, Kind::Path] {
         let tables = ByHand::new().with(Constant::SourceV4, Entry::way(kind, 0, 3).0);
         assert_eq!(source_leaf(&tables, 0), None, "{kind:?}");
+    }
+}
+
+/// Of a few prefixes the first that agrees decides, and the trie where none does.
+#[test]
+fn a_few_prefixes_come_before_the_trie() {
+    for few in 0..=FEW {
+        let mut tables = ByHand::new()
+            .with(Constant::SourceV4, Entry::leaf(99, 0).0)
+            .with(Constant::FewSourceV4, few as u32);
+        for number in 0..FEW {
+            tables.few[Trie::SourceV4.first_few() + number] = Path {
+                high: (number as u64) << 56,
+                high_mask: 0xff << 56,
+                then: number as u32 + 1,
+                ..Path::EMPTY
+            };
+        }
+        for number in 0..=FEW as u32 {
+            let class = if (number as usize) < few {
+                number + 1
+            } else {
+                99
+            };
+            assert_eq!(
+                source_leaf(&tables, number << 24 | 7),
+                Some(class),
+                "{number} of {few}"
+            );
+        }
+        if few > 1 {
+            tables.few[Trie::SourceV4.first_few() + 1].high_mask = 0;
+            tables.few[Trie::SourceV4.first_few() + 1].high = 0;
+            assert_eq!(source_leaf(&tables, 7), Some(1), "the first holds it");
+            assert_eq!(source_leaf(&tables, 200 << 24), Some(2));
+        }
+    }
+}
+
+/// Every bit of a prefix counts, in either half.
+#[test]
+fn a_prefix_of_ipv6_is_compared_whole() {
+    let address = |bits: u128| Address {
+        high: (bits >> 64) as u64,
+        low: bits as u64,
+    };
+    for length in 1..=128 {
+        let mask = u128::MAX << (128 - length);
+        let [bits, mask] = [V6_SOURCE & mask, mask].map(address);
+        let mut tables = ByHand::new().with(Constant::FewSourceV6, 1);
+        tables.few[Trie::SourceV6.first_few()] = Path {
+            high: bits.high,
+            low: bits.low,
+            high_mask: mask.high,
+            low_mask: mask.low,
+            then: 1,
+            otherwise: 0,
+        };
+        for bit in 0..128 {
+            let key = Key {
+                family: Family::V6,
+                source: address(V6_SOURCE ^ 1 << (127 - bit)),
+                ..key()
+            };
+            let found = source(&key, &tables).map(Entry::class);
+            assert_eq!(found, Some((bit >= length).into()), "bit {bit} of {length}");
+        }
     }
 }

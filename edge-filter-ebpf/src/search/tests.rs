@@ -1,7 +1,7 @@
 use super::*;
 use crate::by_hand::{ByHand, key};
+use crate::classify;
 use crate::classify::EVERY_RULE;
-use crate::classify::{PROTOCOL_ROW, vectors};
 use crate::packet::Key;
 use crate::tables::{Entry, Kind};
 
@@ -30,6 +30,12 @@ fn judge(key: &Key, source: Entry, tables: &ByHand) -> Match {
     }
 }
 
+/// The bit vectors of `key`, whose source has the leaf `source`.
+fn vectors<'a>(key: &Key, source: Entry, tables: &'a ByHand) -> Option<Vectors<'a>> {
+    let ports = classify::ports(key, tables);
+    Vectors::of(classify::classes(key, ports, source, tables)?, tables)
+}
+
 fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
     let mut tables = ByHand::new().with_rules(rules, classes);
     if !classes.is_empty() {
@@ -39,13 +45,11 @@ fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
         tables = tables.with(Constant::DestinationV4, leaf(rules, 2).0);
     }
     if classes.len() > 2 {
-        tables.rows[0x13][0xc5] = class(rules, 3);
+        tables.transports[5061] = class(rules, 3);
     }
     if classes.len() > 3 {
-        let row = u32::try_from(tables.rows.len()).unwrap();
-        tables.rows.extend(vec![[0; 256]; 256]);
-        tables.rows[row as usize + 0x9c][0x40] = class(rules, 4);
-        tables = tables.with(Constant::SourcePorts, row);
+        tables.source_ports[40_000] = class(rules, 4);
+        tables = tables.with(Constant::SourcePorts, 1);
     }
     tables
 }
@@ -147,12 +151,6 @@ fn tables_that_are_too_short_are_told_apart_from_no_match() {
     assert_eq!(judge(&key(), source, &whole), Match::Rule(129));
     let mut cut = whole.clone();
     cut.chunks.truncate(1);
-    assert_eq!(judge(&key(), source, &cut), Match::Internal);
-    let mut cut = whole.clone();
-    cut.rows.truncate(1);
-    assert_eq!(judge(&key(), source, &cut), Match::Internal);
-    let mut cut = whole.clone();
-    cut.rows.truncate(PROTOCOL_ROW as usize + 1);
     assert_eq!(judge(&key(), source, &cut), Match::Internal);
     let lost = whole.with(Constant::DestinationV4, Entry::way(Kind::Path, 0, 0).0);
     assert_eq!(judge(&key(), source, &lost), Match::Internal);

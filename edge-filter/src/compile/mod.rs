@@ -11,7 +11,9 @@
 
 mod classes;
 mod counters;
+mod fields;
 mod lists;
+mod outcomes;
 mod patterns;
 mod ports;
 mod prefixes;
@@ -19,21 +21,21 @@ mod rule_set;
 mod sets;
 mod trie;
 
-use edge_filter_ebpf::classify::EVERY_RULE;
-use edge_filter_ebpf::config::{Config, Constant, NONE, essential, field};
+use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::replies::MAX_LISTS;
 use edge_filter_ebpf::search::{MAX_WORDS, aggregate_words};
-use edge_filter_ebpf::tables::{Chunk, Entry, Kind, Path, Row, Tables};
+use edge_filter_ebpf::tables::{Chunk, Entry, FEW, Kind, Path, Row, Tables, Trie};
 
 pub use counters::{CounterSlot, counter_slots};
 
 use crate::policy::{Action, Direction, Interface, Mode, Policy, Rule};
 use classes::Classes;
+use fields::Fields;
 use lists::Lists;
-use prefixes::{Family, Side};
+use outcomes::Outcomes;
 use sets::Set;
-use trie::Trie;
 
 /// The most bytes of a table: no program reads further into a value of a map
 /// (`BPF_MAX_VAR_OFF` of `include/linux/bpf_verifier.h`).
@@ -56,12 +58,20 @@ const MAX_BITS: usize = MAX_WORDS as usize * 64;
 pub struct TableImage {
     /// The constants.
     pub config: Config,
-    /// Trie nodes and port tables.
+    /// The prefixes that addresses are compared with.
+    pub few: [Path; 4 * FEW],
+    /// The classes of protocols and destination ports.
+    pub transports: Vec<u32>,
+    /// The classes of source ports.
+    pub source_ports: Vec<u32>,
+    /// Trie nodes, and what the lists say by their rules.
     pub rows: Vec<Row>,
     /// Compressed paths of the tries.
     pub paths: Vec<Path>,
-    /// Bit vectors and sets.
+    /// Bit vectors, where rules are searched, and sets.
     pub chunks: Vec<Chunk>,
+    /// The outcomes, where they are known.
+    pub outcomes: Vec<Outcome>,
     /// What each counter means, by its index.
     pub counters: Vec<CounterSlot>,
 }
@@ -140,54 +150,35 @@ pub fn compile(
     let lists = lists_of(policy, interface, direction, &rules)?;
     let patterns = &lists.patterns;
     let mut classes = Classes::new(patterns.every());
-    let mut trie = Trie::default();
-    let mut config = Config::EMPTY;
-    for (constant, side, family) in [
-        (Constant::SourceV4, Side::Source, Family::V4),
-        (Constant::DestinationV4, Side::Destination, Family::V4),
-        (Constant::SourceV6, Side::Source, Family::V6),
-        (Constant::DestinationV6, Side::Destination, Family::V6),
-    ] {
-        let marks = prefixes::marks(policy, interface, direction, side);
-        let leaves = prefixes::leaves(patterns, &marks, side, family, &mut classes);
-        config.set(constant, trie.insert(&leaves).0);
-    }
-    let Trie { mut rows, paths } = trie;
-    if !patterns.is_empty() {
-        config.set(Constant::Transports, index(rows.len()));
-        rows.extend(ports::transports(patterns, &mut classes));
-    }
-    config.set(Constant::SourcePorts, NONE);
-    if let Some(source_ports) = ports::source_ports(patterns, &mut classes) {
-        config.set(Constant::SourcePorts, index(rows.len()));
-        rows.extend(source_ports);
-    }
-    config.set(Constant::Unasked, unasked(&config));
-    let begin = index(rows.len() * 256);
-    config.set(Constant::Fates, begin.wrapping_sub(lists.own_words * 64));
-    rows.extend(fates(&lists.fates));
+    let fields = Fields::of(policy, interface, direction, patterns, &mut classes);
+    let counters = counter_slots(policy, &rules, &lists.replies);
+    let slots = &counters[Counter::FIRST_RULE as usize..];
+    let sets = sets::of(policy, interface, &rules, slots);
+
+    let mut image = TableImage {
+        counters,
+        ..TableImage::EMPTY
+    };
+    fields.lay_out(&mut image, |_, class| class);
+    let begin = index(image.rows.len() * 256);
+    image.rows.extend(fates(&lists.fates));
     for (table, bytes) in [
         ("bit vectors", classes.chunk_count() * size_of::<Chunk>()),
-        ("address and port tables", size_of_val(&*rows)),
-        ("address paths", size_of_val(&*paths)),
+        ("address tables", size_of_val(&*image.rows)),
+        ("address paths", size_of_val(&*image.paths)),
     ] {
         check_size(interface, direction, table, bytes)?;
     }
-
+    let config = &mut image.config;
+    config.set(Constant::Unasked, fields.unasked());
+    config.set(Constant::Fates, begin.wrapping_sub(lists.own_words * 64));
     config.set(Constant::Words, classes.words());
     config.set(Constant::Aggregates, aggregate_words(classes.words()));
     config.set(Constant::VectorChunks, index(classes.stride()));
-    let mut chunks = classes.chunks();
-    let counters = counter_slots(policy, &rules, &lists.replies);
-    let slots = &counters[Counter::FIRST_RULE as usize..];
-    for (constant, set) in sets::of(policy, interface, &rules, slots) {
-        config.set(constant, NONE);
-        if let Some(Set { members, capacity }) = set {
-            config.set(constant, index(chunks.len()));
-            chunks.extend(sets::chunks(&members, capacity));
-        }
-    }
-    check_size(interface, direction, "bit vectors", size_of_val(&*chunks))?;
+    image.chunks = classes.chunks();
+    append_sets(&mut image.chunks, config, &sets);
+    let bytes = size_of_val(&*image.chunks);
+    check_size(interface, direction, "bit vectors", bytes)?;
 
     for (constant, holds) in [
         (Constant::Audit, policy.mode == Mode::Audit),
@@ -201,15 +192,34 @@ pub fn compile(
         config.set(constant, holds.into());
     }
     config.set(Constant::Essentials, essentials(policy));
-    lists.set(&mut config);
+    lists.set(config);
+    if !patterns.is_empty()
+        && let Some(known) = Outcomes::of(&fields, &image)
+    {
+        let number = |field, class| known.number(field, class);
+        fields.lay_out(&mut image, number);
+        image.chunks.clear();
+        append_sets(&mut image.chunks, &mut image.config, &sets);
+        image.config.set(Constant::Outcomes, 1);
+        image.outcomes = known.table;
+        let small = Trie::ALL
+            .iter()
+            .all(|trie| Entry(image.config.get(trie.root())).kind() == Kind::Leaf);
+        let small = small && !is_tagged_only(interface);
+        image.config.set(Constant::Small, small.into());
+    }
+    Ok(image)
+}
 
-    Ok(TableImage {
-        config,
-        rows,
-        paths,
-        chunks,
-        counters,
-    })
+/// Appends sets to the chunks, and writes down where they begin.
+fn append_sets(chunks: &mut Vec<Chunk>, config: &mut Config, sets: &[(Constant, Option<Set>)]) {
+    for (constant, set) in sets {
+        config.set(*constant, NONE);
+        if let Some(Set { members, capacity }) = set {
+            config.set(*constant, index(chunks.len()));
+            chunks.extend(sets::chunks(members, *capacity));
+        }
+    }
 }
 
 /// Whether frames without a tag may not appear at `interface`.
@@ -269,10 +279,28 @@ fn lists_of<'p>(
 }
 
 impl TableImage {
+    /// No table, and a policy that drops everything.
+    const EMPTY: Self = Self {
+        config: Config::EMPTY,
+        few: [Path::EMPTY; 4 * FEW],
+        transports: Vec::new(),
+        source_ports: Vec::new(),
+        rows: Vec::new(),
+        paths: Vec::new(),
+        chunks: Vec::new(),
+        outcomes: Vec::new(),
+        counters: Vec::new(),
+    };
+
     /// The memory that the tables take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.rows) + size_of_val(&*self.paths) + size_of_val(&*self.chunks)
+        size_of_val(&*self.transports)
+            + size_of_val(&*self.source_ports)
+            + size_of_val(&*self.rows)
+            + size_of_val(&*self.paths)
+            + size_of_val(&*self.chunks)
+            + size_of_val(&*self.outcomes)
     }
 }
 
@@ -285,6 +313,18 @@ impl Tables for TableImage {
         self.rows.get(row as usize).map(|row| row[slot as usize])
     }
 
+    fn few(&self, number: usize) -> &Path {
+        &self.few[number]
+    }
+
+    fn transport(&self, index: u32) -> u32 {
+        self.transports[index as usize]
+    }
+
+    fn source_port(&self, port: u16) -> u32 {
+        self.source_ports[usize::from(port)]
+    }
+
     fn path(&self, index: u32) -> Option<&Path> {
         self.paths.get(index as usize)
     }
@@ -292,31 +332,10 @@ impl Tables for TableImage {
     fn chunk(&self, index: u32) -> Option<&Chunk> {
         self.chunks.get(index as usize)
     }
-}
 
-/// The fields whose every value has the class of every rule.
-fn unasked(config: &Config) -> u32 {
-    let is_every = |root| {
-        let root = Entry(config.get(root));
-        root.kind() == Kind::Leaf && root.class() == EVERY_RULE
-    };
-    [
-        (
-            field::SOURCE,
-            is_every(Constant::SourceV4) && is_every(Constant::SourceV6),
-        ),
-        (
-            field::DESTINATION,
-            is_every(Constant::DestinationV4) && is_every(Constant::DestinationV6),
-        ),
-        (
-            field::SOURCE_PORT,
-            config.get(Constant::SourcePorts) == NONE,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, unasked)| *unasked)
-    .fold(0, |bits, (bit, _)| bits | bit)
+    fn outcome(&self, index: u16) -> &Outcome {
+        &self.outcomes[usize::from(index)]
+    }
 }
 
 /// The rows of what the lists say by each of their rules.

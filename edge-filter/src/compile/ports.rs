@@ -2,46 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use edge_filter_ebpf::classify::PORT_ROWS;
 use edge_filter_ebpf::packet::protocol::{SCTP, TCP, UDP, has_ports};
-use edge_filter_ebpf::tables::Row;
 
 use super::classes::Classes;
 use super::patterns::{Pattern, Patterns};
 use crate::policy::{Ports, Rule};
 
-/// The rows of protocols and destination ports, in the order that
-/// `Constant::Transports` documents.
-pub(super) fn transports(patterns: &Patterns<'_>, classes: &mut Classes) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for protocol in [TCP, UDP, SCTP] {
-        rows.extend(table(patterns, classes, |rule| {
-            destination_spans(rule, protocol)
-        }));
-    }
-    let mut protocols: Row = [0; 256];
-    for (protocol, class) in (0..=u8::MAX).zip(&mut protocols) {
+/// The classes of protocols and destination ports, in the order of
+/// [`transport_index`](edge_filter_ebpf::tables::transport_index).
+pub(super) fn transports(patterns: &Patterns<'_>, classes: &mut Classes) -> Vec<u32> {
+    let mut table: Vec<u32> = [TCP, UDP, SCTP]
+        .into_iter()
+        .flat_map(|protocol| by_port(patterns, classes, |rule| destination_spans(rule, protocol)))
+        .collect();
+    for protocol in 0..=u8::MAX {
         let mut satisfied = patterns.none();
         for pattern in patterns.iter() {
             if !has_ports(protocol) && matches_without_ports(&pattern.rule, protocol) {
                 satisfied.insert(pattern.bit);
             }
         }
-        *class = classes.number(satisfied);
+        table.push(classes.number(satisfied));
     }
-    rows.push(protocols);
-    rows
+    table
 }
 
-/// The rows of source ports, if any rule names them.
-pub(super) fn source_ports(patterns: &Patterns<'_>, classes: &mut Classes) -> Option<Vec<Row>> {
+/// The classes of source ports, if any rule names them.
+pub(super) fn source_ports(patterns: &Patterns<'_>, classes: &mut Classes) -> Option<Vec<u32>> {
     if patterns
         .iter()
         .all(|pattern| pattern.rule.from.ports.is_empty())
     {
         return None;
     }
-    Some(table(patterns, classes, |rule| spans(&rule.from.ports)))
+    Some(by_port(patterns, classes, |rule| spans(&rule.from.ports)))
 }
 
 /// Ranges of ports, ends included, that neither overlap nor touch.
@@ -101,12 +95,12 @@ fn matches_without_ports(rule: &Rule, protocol: u8) -> bool {
                 .any(|transport| transport.protocol == protocol && transport.ports.is_empty()))
 }
 
-/// The class of every port, 256 to a row; `spans` tells the ports of a rule.
-fn table(
+/// The class of every port; `spans` tells the ports of a rule.
+fn by_port(
     patterns: &Patterns<'_>,
     classes: &mut Classes,
     spans: impl Fn(&Rule) -> Spans,
-) -> Vec<Row> {
+) -> Vec<u32> {
     // Which rules begin, and which end, at each port where that changes.
     let mut edges: BTreeMap<u32, Vec<(usize, bool)>> = BTreeMap::from([(0, Vec::new())]);
     for Pattern { bit, rule } in patterns.iter() {
@@ -134,12 +128,7 @@ fn table(
             rest.fill(classes.number(satisfied.clone()));
         }
     }
-    let rows: Vec<Row> = table
-        .chunks_exact(256)
-        .map(|row| Row::try_from(row).expect("rows of 256 entries"))
-        .collect();
-    debug_assert_eq!(rows.len(), PORT_ROWS as usize);
-    rows
+    table
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! all prefixes below a node agree in more than one byte, a path compares those
 //! bits at once. A root with many prefixes takes two bytes in one step.
 
-use edge_filter_ebpf::tables::{Entry, Kind, Path, Row};
+use std::cmp::Reverse;
+
+use edge_filter_ebpf::tables::{Entry, FEW, Kind, Path, Row};
 
 use super::index;
 use super::prefixes::{Leaf, mask};
@@ -21,13 +23,31 @@ pub(super) struct Trie {
 
 impl Trie {
     /// Adds a trie for `leaves`, which are in the order of a walk and begin
-    /// with the prefix of length 0. Returns its root.
-    pub(super) fn insert(&mut self, leaves: &[Leaf]) -> Entry {
+    /// with the prefix of length 0. Returns its root, and the prefixes that addresses
+    /// are compared with before.
+    pub(super) fn insert(&mut self, leaves: &[Leaf]) -> (Entry, Vec<Path>) {
         let ((_, outside), inside) = leaves.split_first().expect("a leaf for all addresses");
-        if inside.len() >= WIDE_ROOT {
-            return self.wide(inside, *outside);
+        if inside.len() <= FEW {
+            let mut few = inside.to_vec();
+            few.sort_by_key(|(prefix, _)| Reverse(prefix.length));
+            let few = few.iter().map(|(prefix, leaf)| Path {
+                then: leaf.0,
+                otherwise: outside.0,
+                ..path(prefix.bits, prefix.length)
+            });
+            return (*outside, few.collect());
         }
-        self.node(inside, 0, *outside)
+        (self.root(inside, *outside), Vec::new())
+    }
+
+    /// The root of a trie for `leaves`, of which none is that of all addresses; `outside`
+    /// is.
+    fn root(&mut self, leaves: &[Leaf], outside: Entry) -> Entry {
+        if leaves.len() >= WIDE_ROOT {
+            self.wide(leaves, outside)
+        } else {
+            self.node(leaves, 0, outside)
+        }
     }
 
     /// A node for `leaves`, all of them longer than `position` bytes and alike
@@ -47,14 +67,10 @@ impl Trie {
         } else {
             self.node(leaves, agreed / 8, outside)
         };
-        let mask = mask(agreed);
         self.paths.push(Path {
-            high: high(first.bits & mask),
-            low: low(first.bits & mask),
-            high_mask: high(mask),
-            low_mask: low(mask),
             then: then.0,
             otherwise: outside.0,
+            ..path(first.bits, agreed)
         });
         Entry::way(Kind::Path, position, index(self.paths.len() - 1))
     }
@@ -116,6 +132,18 @@ fn by_byte(leaves: &[Leaf], position: u32) -> impl Iterator<Item = (usize, &[Lea
                 .position(|(prefix, _)| prefix.length > 8 * (position + 1))?;
             Some((byte_at(alike[0].0.bits, position), &alike[begin..]))
         })
+}
+
+/// The first `length` of `bits`, to be compared.
+fn path(bits: u128, length: u32) -> Path {
+    let mask = mask(length);
+    Path {
+        high: high(bits & mask),
+        low: low(bits & mask),
+        high_mask: high(mask),
+        low_mask: low(mask),
+        ..Path::EMPTY
+    }
 }
 
 fn byte_at(bits: u128, position: u32) -> usize {

@@ -12,6 +12,7 @@ use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::flow::hash::{KEYS, keys};
 use edge_filter_ebpf::flow::memory::shape;
 use edge_filter_ebpf::flow::{SEED_BATCH, Seed, Tuple};
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::tables::Path as TablePath;
 use object::pod;
 
@@ -71,13 +72,22 @@ pub fn load(
     config.set(Constant::Rows, count(image.rows.len()));
     config.set(Constant::Paths, count(image.paths.len()));
     config.set(Constant::Chunks, count(image.chunks.len()));
+    let outcomes: Vec<u8> = image.outcomes.iter().flat_map(outcome_bytes).collect();
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
+    let few: Vec<u8> = image.few.iter().flat_map(path_bytes).collect();
     let tables = [
+        (".rodata.few", &*few),
+        (".rodata.transports", pod::bytes_of_slice(&image.transports)),
+        (
+            ".rodata.source_ports",
+            pod::bytes_of_slice(&image.source_ports),
+        ),
         (
             ".rodata.rows",
             pod::bytes_of_slice(image.rows.as_flattened()),
         ),
         (".rodata.paths", &paths),
+        (".rodata.outcomes", &outcomes),
         (
             ".rodata.chunks",
             pod::bytes_of_slice(image.chunks.as_flattened()),
@@ -328,13 +338,20 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).expect("tables have fewer than 2^32 rows")
 }
 
+/// An outcome as it lies in memory.
+fn outcome_bytes(outcome: &Outcome) -> Vec<u8> {
+    let words = outcome.words();
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
 /// A path as it lies in memory.
 fn path_bytes(path: &TablePath) -> Vec<u8> {
     let bits = [path.high, path.low, path.high_mask, path.low_mask];
     let ways = [path.then, path.otherwise];
-    let bits = bits.iter().flat_map(|word| word.to_ne_bytes());
-    bits.chain(ways.iter().flat_map(|way| way.to_ne_bytes()))
-        .collect()
+    let mut bytes: Vec<u8> = bits.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    bytes.extend(ways.iter().flat_map(|way| way.to_ne_bytes()));
+    bytes.resize(size_of::<TablePath>(), 0);
+    bytes
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! tables could get wrong without any rule being wrong.
 
 use edge_filter::compile::TableImage;
-use edge_filter_ebpf::classify::{EVERY_RULE, PORT_ROWS};
-use edge_filter_ebpf::config::{Constant, NONE};
+use edge_filter_ebpf::classify::EVERY_RULE;
+use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::search::{aggregate_words, class_chunks};
+use edge_filter_ebpf::tables::{PORTS, Trie};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
@@ -22,15 +23,18 @@ pub enum Damage {
     Chunks,
     /// An aggregate word says that a word is empty, which it is not.
     Aggregate,
+    /// A combination of classes has the outcome of another.
+    Outcome,
 }
 
 impl Damage {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::PortEntry,
         Self::PathMask,
         Self::Chunks,
         Self::Aggregate,
+        Self::Outcome,
     ];
 
     /// Its name, for messages.
@@ -41,6 +45,7 @@ impl Damage {
             Self::PathMask => "path mask",
             Self::Chunks => "swapped chunks",
             Self::Aggregate => "aggregate bit",
+            Self::Outcome => "outcome",
         }
     }
 }
@@ -56,24 +61,23 @@ pub fn damage(dice: &mut Dice, image: &TableImage, damage: Damage) -> Option<Tab
         Damage::PathMask => change_mask(dice, &mut damaged),
         Damage::Chunks => swap_chunks(dice, &mut damaged),
         Damage::Aggregate => clear_aggregate(dice, &mut damaged),
+        Damage::Outcome => change_outcome(dice, &mut damaged),
     }?;
     (damaged != *image).then_some(damaged)
 }
 
 /// Gives a port the class of the port beside it, which has another.
 fn move_boundary(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
-    let destination = image.config.get(Constant::Transports);
-    let mut tables: Vec<u32> = (0..3)
-        .map(|table| destination + table * PORT_ROWS)
-        .collect();
-    let source = image.config.get(Constant::SourcePorts);
-    if source != NONE {
-        tables.push(source);
+    let mut tables: Vec<&mut [u32]> = image.transports.chunks_mut(PORTS as usize).collect();
+    // Behind those of ports stands the table of protocols.
+    tables.truncate(3);
+    if !image.source_ports.is_empty() {
+        tables.push(&mut image.source_ports);
     }
-    let first = *tables.choose(dice)? as usize;
-    let class = |port: usize| image.rows[first + port / 256][port % 256];
-    let boundaries: Vec<usize> = (1..65_536)
-        .filter(|&port| class(port - 1) != class(port))
+    let number = dice.random_range(0..tables.len().max(1));
+    let classes = tables.get_mut(number)?;
+    let boundaries: Vec<usize> = (1..classes.len())
+        .filter(|&port| classes[port - 1] != classes[port])
         .collect();
     let &boundary = boundaries.choose(dice)?;
     let (from, to) = if chance(dice, 50) {
@@ -81,14 +85,23 @@ fn move_boundary(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
     } else {
         (boundary, boundary - 1)
     };
-    image.rows[first + to / 256][to % 256] = class(from);
+    classes[to] = classes[from];
     Some(())
 }
 
-/// Makes the run of bits that a path compares one bit longer or shorter.
+/// Makes the run of bits that a path or one of a few prefixes compares one bit longer or
+/// shorter.
 fn change_mask(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
-    let at = dice.random_range(0..image.paths.len().max(1));
-    let path = image.paths.get_mut(at)?;
+    let few = Trie::ALL.into_iter().flat_map(|trie| {
+        let count = image.config.get(trie.few()) as usize;
+        trie.first_few()..trie.first_few() + count
+    });
+    let few: Vec<usize> = few.collect();
+    let at = dice.random_range(0..(few.len() + image.paths.len()).max(1));
+    let path = match few.get(at) {
+        Some(&number) => &mut image.few[number],
+        None => image.paths.get_mut(at - few.len())?,
+    };
     let mask = u128::from(path.high_mask) << 64 | u128::from(path.low_mask);
     let wrong = if chance(dice, 50) {
         mask << 1
@@ -99,6 +112,17 @@ fn change_mask(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
     (path.high_mask, path.low_mask) = (high, low);
     path.high &= high;
     path.low &= low;
+    Some(())
+}
+
+/// Gives a combination of classes the outcome of the one beside it.
+fn change_outcome(dice: &mut Dice, image: &mut TableImage) -> Option<()> {
+    let count = image.outcomes.len();
+    let differing: Vec<usize> = (1..count)
+        .filter(|&index| image.outcomes[index - 1] != image.outcomes[index])
+        .collect();
+    let &index = differing.choose(dice)?;
+    image.outcomes[index] = image.outcomes[index - 1];
     Some(())
 }
 
@@ -138,7 +162,11 @@ struct Vectors {
 
 impl Vectors {
     fn of(image: &TableImage) -> Self {
-        let words = image.config.get(Constant::Words);
+        // Where the outcomes are known there are no vectors.
+        let words = match image.outcomes.len() {
+            0 => image.config.get(Constant::Words),
+            _ => 0,
+        };
         let chunks = class_chunks(words) as usize;
         // The sets lie behind the last vector.
         let sets = [

@@ -5,10 +5,10 @@ use edge_filter::policy::Action;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::flow::memory::FlowTable;
-use edge_filter_ebpf::judge;
 use edge_filter_ebpf::memory::{Hook, Memory, NoFlows};
+use edge_filter_ebpf::{judge, judge_any};
 
-use super::{Judge, Verdict};
+use super::{Judge, Verdict, hex};
 
 /// Judges by the data path's library over the compiler's image.
 pub struct HostJudge {
@@ -54,6 +54,11 @@ impl HostJudge {
             flows: &NoFlows,
         };
         let counter = judge(&mut Memory::with_linear(frame, linear), &hook);
+        if linear >= frame.len() {
+            // What is common is judged by itself, and as all frames are.
+            let any = judge_any(&mut Memory::new(frame), &hook).at_hook(&hook);
+            assert_eq!(counter, any, "{}", hex(frame));
+        }
         (counter != Counter::NOT_LINEAR).then(|| self.verdict(counter))
     }
 

@@ -1,3 +1,5 @@
+use edge_filter_ebpf::tables::{TRANSPORTS, transport_index};
+
 use super::*;
 use crate::compile::tests::{Dice, rule};
 use crate::policy::Transport;
@@ -73,13 +75,13 @@ fn every_port_of_every_protocol_satisfies_the_rules_that_name_it() {
         let borrowed: Vec<&Rule> = rules.iter().collect();
         let patterns = Patterns::of(&borrowed);
         let mut classes = Classes::new(patterns.every());
-        let rows = transports(&patterns, &mut classes);
+        let table = transports(&patterns, &mut classes);
         let vectors = vectors(&classes);
-        assert_eq!(rows.len(), 3 * PORT_ROWS as usize + 1);
-        for (place, protocol) in [TCP, UDP, SCTP].into_iter().enumerate() {
+        assert_eq!(table.len(), TRANSPORTS as usize);
+        let class = |protocol, port| table[transport_index(protocol, port) as usize];
+        for protocol in [TCP, UDP, SCTP] {
             for port in 0..=u16::MAX {
-                let row = place * PORT_ROWS as usize + usize::from(port >> 8);
-                let class = rows[row][usize::from(port & 0xff)];
+                let class = class(protocol, port);
                 for (number, rule) in rules.iter().enumerate() {
                     assert_eq!(
                         holds(&vectors, class, number),
@@ -90,11 +92,10 @@ fn every_port_of_every_protocol_satisfies_the_rules_that_name_it() {
                 }
             }
         }
-        for protocol in 0..=u8::MAX {
-            let class = rows[3 * PORT_ROWS as usize][usize::from(protocol)];
+        for protocol in (0..=u8::MAX).filter(|&protocol| !has_ports(protocol)) {
+            let class = class(protocol, 0);
             for (number, rule) in rules.iter().enumerate() {
-                let expected =
-                    !has_ports(protocol) && rule.from.ports.is_empty() && names(rule, protocol, 0);
+                let expected = rule.from.ports.is_empty() && names(rule, protocol, 0);
                 assert_eq!(holds(&vectors, class, number), expected, "{protocol}");
             }
         }
@@ -110,10 +111,10 @@ fn every_source_port_satisfies_the_rules_that_name_it() {
         let borrowed: Vec<&Rule> = rules.iter().collect();
         let patterns = Patterns::of(&borrowed);
         let mut classes = Classes::new(patterns.every());
-        let rows = source_ports(&patterns, &mut classes).expect("rule 0 names some");
+        let table = source_ports(&patterns, &mut classes).expect("rule 0 names some");
         let vectors = vectors(&classes);
         for port in 0..=u16::MAX {
-            let class = rows[usize::from(port >> 8)][usize::from(port & 0xff)];
+            let class = table[usize::from(port)];
             for (number, rule) in rules.iter().enumerate() {
                 let ports = &rule.from.ports;
                 let expected = ports.is_empty() || ports.iter().any(|range| range.contains(&port));

@@ -2,36 +2,59 @@ use std::collections::BTreeSet;
 
 use edge_filter_ebpf::classify;
 use edge_filter_ebpf::config::{Config, Constant};
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::packet::{Address, Family as KeyFamily, Key};
-use edge_filter_ebpf::tables::{Chunk, Tables};
+use edge_filter_ebpf::tables::{Chunk, Tables, Trie as Place};
 
 use super::*;
 use crate::compile::prefixes::{Family, Prefix};
 use crate::compile::tests::Dice;
 
-/// A trie in both families' places, and the prefixes that it was made of.
+/// The lookups of a set of prefixes, which stand in both families' places: by the trie, and
+/// as the compiler chooses.
 struct Lookup {
-    config: Config,
+    by_trie: Config,
+    chosen: Config,
+    few: [Path; 4 * FEW],
     trie: Trie,
     family: Family,
     naive: Vec<Leaf>,
 }
 
-impl Tables for Lookup {
+/// One of the two.
+struct Way<'a>(&'a Lookup, &'a Config);
+
+impl Tables for Way<'_> {
     fn constant(&self, constant: Constant) -> u32 {
-        self.config.get(constant)
+        self.1.get(constant)
+    }
+
+    fn few(&self, number: usize) -> &Path {
+        &self.0.few[number]
     }
 
     fn entry(&self, row: u32, slot: u32) -> Option<u32> {
-        Some(self.trie.rows.get(row as usize)?[slot as usize])
+        Some(self.0.trie.rows.get(row as usize)?[slot as usize])
     }
 
     fn path(&self, index: u32) -> Option<&Path> {
-        self.trie.paths.get(index as usize)
+        self.0.trie.paths.get(index as usize)
+    }
+
+    fn transport(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn source_port(&self, _: u16) -> u32 {
+        0
     }
 
     fn chunk(&self, _: u32) -> Option<&Chunk> {
         None
+    }
+
+    fn outcome(&self, _: u16) -> &Outcome {
+        &Outcome::NOTHING
     }
 }
 
@@ -49,16 +72,23 @@ impl Lookup {
         // Something stands before it, as in a hook's tables.
         trie.rows.push([u32::MAX; 256]);
         trie.paths.push(Path::default());
-        let root = trie.insert(&naive);
-        let mut config = Config::EMPTY;
-        config.set(Constant::SourceV4, root.0);
-        config.set(Constant::SourceV6, root.0);
-        Self {
-            config,
+        let mut lookup = Self {
+            by_trie: Config::EMPTY,
+            chosen: Config::EMPTY,
+            few: [Path::EMPTY; 4 * FEW],
             trie,
             family,
             naive,
+        };
+        let root = lookup.trie.root(&lookup.naive[1..], lookup.naive[0].1);
+        let (chosen, few) = lookup.trie.insert(&lookup.naive);
+        for place in [Place::SourceV4, Place::SourceV6] {
+            lookup.by_trie.set(place.root(), root.0);
+            lookup.chosen.set(place.root(), chosen.0);
+            lookup.chosen.set(place.few(), index(few.len()));
+            lookup.few[place.first_few()..][..few.len()].copy_from_slice(&few);
         }
+        lookup
     }
 
     fn assert_finds(&self, bits: u128) {
@@ -83,8 +113,10 @@ impl Lookup {
             source_port: 0,
             destination_port: 0,
         };
-        let found = classify::source(&key, self);
-        assert_eq!(found, Some(*expected), "{bits:032x} ({:?})", self.family);
+        for config in [&self.by_trie, &self.chosen] {
+            let found = classify::source(&key, &Way(self, config));
+            assert_eq!(found, Some(*expected), "{bits:032x} ({:?})", self.family);
+        }
     }
 
     /// The first and the last address of every prefix, those beside them, and
@@ -145,7 +177,7 @@ fn random_prefixes_are_found_as_a_naive_longest_match_finds_them() {
                     (0..count).map(|_| crowded(&mut dice, family)).collect();
                 let lookup = Lookup::new(family, prefixes);
                 wide +=
-                    usize::from(Entry(lookup.config.get(Constant::SourceV4)).kind() == Kind::Wide);
+                    usize::from(Entry(lookup.by_trie.get(Constant::SourceV4)).kind() == Kind::Wide);
                 lookup.assert_exact();
                 for _ in 0..200 {
                     lookup.assert_finds(dice.wide() & mask(family.width()));
@@ -160,7 +192,7 @@ fn random_prefixes_are_found_as_a_naive_longest_match_finds_them() {
 fn the_root_grows_wide_with_its_64th_prefix() {
     for (count, kind) in [(63, Kind::Branch), (64, Kind::Wide)] {
         let lookup = Lookup::new(Family::V4, (0..count).map(|n| prefix(n << 121, 7)));
-        assert_eq!(Entry(lookup.config.get(Constant::SourceV4)).kind(), kind);
+        assert_eq!(Entry(lookup.by_trie.get(Constant::SourceV4)).kind(), kind);
         lookup.assert_exact();
     }
 }

@@ -1,0 +1,71 @@
+//! The table of outcomes: what becomes of each combination of classes, where there are
+//! few of them.
+
+use std::collections::BTreeSet;
+
+use edge_filter_ebpf::classify::Classes;
+use edge_filter_ebpf::outcome::{OUTCOMES, Outcome};
+use edge_filter_ebpf::rules::outcome;
+
+use super::TableImage;
+use super::fields::{Field, Fields};
+use super::index;
+
+/// The classes of every field, in order, and the outcome of each combination of them.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    classes: [Vec<u32>; 4],
+    pub(super) table: Vec<Outcome>,
+}
+
+const FIELDS: [Field; 4] = [
+    Field::Source,
+    Field::Destination,
+    Field::Transport,
+    Field::SourcePort,
+];
+
+impl Outcomes {
+    /// Those of `fields`, whose rules `searched` knows by their vectors; `None` if there
+    /// are more than [`OUTCOMES`].
+    pub(super) fn of(fields: &Fields, searched: &TableImage) -> Option<Self> {
+        let classes = FIELDS.map(|field| {
+            let classes: BTreeSet<u32> = fields.classes(field).into_iter().collect();
+            Vec::from_iter(classes)
+        });
+        let count = classes
+            .iter()
+            .try_fold(1_usize, |count, classes| count.checked_mul(classes.len()));
+        count.filter(|&count| count <= OUTCOMES)?;
+        let [sources, destinations, transports, source_ports] = &classes;
+        let mut table = Vec::new();
+        for &source in sources {
+            for &destination in destinations {
+                for &transport in transports {
+                    for &source_port in source_ports {
+                        let classes = Classes {
+                            source,
+                            destination,
+                            transport,
+                            source_port,
+                        };
+                        table.push(outcome(classes, searched).ok()?);
+                    }
+                }
+            }
+        }
+        table.resize(OUTCOMES, Outcome::NOTHING);
+        Some(Self { classes, table })
+    }
+
+    /// What stands for `class` of `field`: the four of a packet add up to the index of its
+    /// outcome.
+    pub(super) fn number(&self, field: Field, class: u32) -> u32 {
+        let place = field as usize;
+        let position = self.classes[place]
+            .binary_search(&class)
+            .expect("a class of this field");
+        let stride: usize = self.classes[place + 1..].iter().map(Vec::len).product();
+        index(position * stride)
+    }
+}
