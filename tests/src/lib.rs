@@ -6,6 +6,7 @@ pub mod bench;
 mod bpf;
 pub mod captures;
 pub mod cases;
+pub mod classbench;
 pub mod craft;
 pub mod demo;
 pub mod generate;

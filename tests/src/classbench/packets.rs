@@ -1,0 +1,77 @@
+//! Packets for the rules of a hook: some that each of them asks for, and some that just
+//! come along.
+
+use std::net::IpAddr;
+
+use edge_filter::policy::Rule;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use crate::generate::draft::Draft;
+use crate::generate::flow::{Flow, has_ports};
+use crate::generate::{Dice, chance};
+use crate::judge::Hook;
+
+/// Where the packets come from.
+#[derive(Debug, Clone)]
+pub struct Packets<'p> {
+    rules: Vec<&'p Rule>,
+}
+
+/// How often a rule is chosen anew because no packet can match it.
+const TRIES: usize = 12;
+
+impl<'p> Packets<'p> {
+    /// Those for `hook`.
+    #[must_use]
+    pub fn new(hook: Hook<'p>) -> Self {
+        let rules = hook.policy.rules_of(hook.interface, hook.direction);
+        Self {
+            rules: rules.collect(),
+        }
+    }
+
+    /// A frame. Four in five are inside a rule, any of them, at the ends of its networks
+    /// and of its ranges of ports more often than not; one in ten is a step beside one;
+    /// the rest is anything.
+    #[must_use]
+    pub fn draw(&self, dice: &mut Dice) -> Vec<u8> {
+        let flow = match dice.random_range(0..10) {
+            0 => anything(dice),
+            1 => self.flow(dice, Flow::beside),
+            _ => self.flow(dice, Flow::inside),
+        };
+        Draft::of(dice, &flow).frame()
+    }
+
+    /// A flow at some rule, or anything where none has any.
+    fn flow(
+        &self,
+        dice: &mut Dice,
+        at: impl Fn(&mut Dice, &Rule, &[&Rule]) -> Option<Flow>,
+    ) -> Flow {
+        let flow = (0..TRIES).find_map(|_| {
+            let rule = self.rules.choose(dice)?;
+            at(dice, rule, &self.rules)
+        });
+        flow.unwrap_or_else(|| anything(dice))
+    }
+}
+
+/// A flow between any two addresses.
+fn anything(dice: &mut Dice) -> Flow {
+    let (source, destination): (IpAddr, IpAddr) = if chance(dice, 80) {
+        let [source, destination] = dice.random::<[[u8; 4]; 2]>();
+        (source.into(), destination.into())
+    } else {
+        let [source, destination] = dice.random::<[[u8; 16]; 2]>();
+        (source.into(), destination.into())
+    };
+    let protocol = [6, 17, 132, 47][dice.random_range(0..4)];
+    Flow {
+        source,
+        destination,
+        protocol,
+        ports: has_ports(protocol).then(|| (dice.random(), dice.random())),
+    }
+}
