@@ -31,14 +31,14 @@ impl<'p> Packets<'p> {
         }
     }
 
-    /// A frame. Four in five are inside a rule, any of them, at the ends of its networks
-    /// and of its ranges of ports more often than not; one in ten is a step beside one;
-    /// the rest is anything.
+    /// A frame. Seven in ten are inside a rule, any of them, at the ends of its networks
+    /// and of its ranges of ports more often than not; two are a step beside one; the rest
+    /// is anything.
     #[must_use]
     pub fn draw(&self, dice: &mut Dice) -> Vec<u8> {
         let flow = match dice.random_range(0..10) {
             0 => anything(dice),
-            1 => self.flow(dice, Flow::beside),
+            1..=2 => self.flow(dice, Flow::beside),
             _ => self.flow(dice, Flow::inside),
         };
         Draft::of(dice, &flow).frame()

@@ -10,7 +10,7 @@ use edge_filter_tests::soak;
 use rand::RngExt;
 
 /// Packets within which every mistake must have shown.
-const BOUND: usize = 100_000;
+const BOUND: usize = 500_000;
 
 #[test]
 fn mistakes_in_the_rules_of_a_set_are_seen() {
