@@ -59,6 +59,15 @@ struct BenchArgs {
     /// How many rounds go through all cases, forwards and backwards in turn
     #[arg(long, value_name = "N", default_value_t = 7)]
     rounds: u32,
+    /// How many rules the filter sets have, one of each flavour; none if left empty
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        num_args = 0..,
+        default_values_t = [10, 100, 1_000, 10_000]
+    )]
+    sets: Vec<usize>,
     /// Write the figures to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -100,7 +109,9 @@ fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match task {
         Task::Demo => demo::run(&workspace),
-        Task::Bench(args) => bench::run(&workspace, args.repeats, args.rounds, args.json),
+        Task::Bench(args) => {
+            bench::run(&workspace, args.repeats, args.rounds, &args.sets, args.json)
+        }
         Task::Classbench(args) => classbench::run(&workspace, args.file, args.output),
         Task::Test(args) => test::run(&workspace, args.soak),
         Task::BuildEbpf(args) if args.check => {

@@ -5,6 +5,7 @@
 mod filter;
 mod flavour;
 mod generate;
+mod header;
 mod packets;
 mod parse;
 mod points;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 pub use filter::Filter;
 pub use flavour::Flavour;
 pub use generate::{Recipe, generate};
+pub(crate) use header::Header;
 pub use packets::Packets;
 pub use parse::parse;
 pub use policy::{Actions, Form, ROLE};

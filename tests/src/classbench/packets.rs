@@ -7,6 +7,7 @@ use edge_filter::policy::Rule;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
+use super::Header;
 use crate::generate::draft::Draft;
 use crate::generate::flow::{Flow, has_ports};
 use crate::generate::{Dice, chance};
@@ -36,23 +37,51 @@ impl<'p> Packets<'p> {
     /// is anything.
     #[must_use]
     pub fn draw(&self, dice: &mut Dice) -> Vec<u8> {
-        let flow = match dice.random_range(0..10) {
-            0 => anything(dice),
-            1..=2 => self.flow(dice, Flow::beside),
-            _ => self.flow(dice, Flow::inside),
-        };
+        let flow = self.flow(dice);
         Draft::of(dice, &flow).frame()
     }
 
+    /// The header of such a frame.
+    pub(crate) fn header(&self, dice: &mut Dice) -> Header {
+        loop {
+            if let Some(header) = Header::of(&self.flow(dice)) {
+                return header;
+            }
+        }
+    }
+
+    /// A header that the rule asks for that is `number`, counted from 0; `None` where no
+    /// packet of IPv4 can match it.
+    pub(crate) fn header_for(&self, dice: &mut Dice, number: usize) -> Option<Header> {
+        let rule = self.rules.get(number)?;
+        (0..TRIES).find_map(|_| Header::of(&self.inside(dice, rule)?))
+    }
+
+    fn flow(&self, dice: &mut Dice) -> Flow {
+        match dice.random_range(0..10) {
+            0 => anything(dice),
+            1..=2 => self.at_any(dice, |dice, rule| Flow::beside(dice, rule, &self.rules)),
+            _ => self.at_any(dice, |dice, rule| self.inside(dice, rule)),
+        }
+    }
+
+    /// A flow that `rule` asks for, from any port where it asks for none: that is where
+    /// packets differ most.
+    fn inside(&self, dice: &mut Dice, rule: &Rule) -> Option<Flow> {
+        let mut flow = Flow::inside(dice, rule, &self.rules)?;
+        if let Some((source, _)) = &mut flow.ports
+            && rule.from.ports.is_empty()
+        {
+            *source = dice.random();
+        }
+        Some(flow)
+    }
+
     /// A flow at some rule, or anything where none has any.
-    fn flow(
-        &self,
-        dice: &mut Dice,
-        at: impl Fn(&mut Dice, &Rule, &[&Rule]) -> Option<Flow>,
-    ) -> Flow {
+    fn at_any(&self, dice: &mut Dice, at: impl Fn(&mut Dice, &Rule) -> Option<Flow>) -> Flow {
         let flow = (0..TRIES).find_map(|_| {
             let rule = self.rules.choose(dice)?;
-            at(dice, rule, &self.rules)
+            at(dice, rule)
         });
         flow.unwrap_or_else(|| anything(dice))
     }
