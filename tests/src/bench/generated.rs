@@ -67,6 +67,8 @@ const SEED: u64 = 1;
 /// How many packets are hot, and how many are measured as the costliest.
 pub(super) const HOT: usize = 16;
 const HOSTILE: usize = 3;
+/// How many headers are drawn for a rule until it decides one.
+const TRIES: usize = 64;
 /// How many headers are drawn at most to find as many different ones as are needed.
 const DRAWS: usize = 64 * DISTINCT;
 
@@ -90,10 +92,15 @@ impl Generated {
         let mut judge = KernelJudge::over(&image, Direction::Inbound, false, None);
 
         let packets = Packets::new(hook);
+        let mut model = ModelJudge::new(hook);
         let hot = (0..HOT).map(|number| {
             let middle = (2 * number + 1) * rules / (2 * HOT);
-            let header = packets.header_for(dice, middle);
-            header.unwrap_or_else(|| packets.header(dice))
+            let meant = format!("r{}", middle + 1);
+            let found = (0..TRIES)
+                .filter_map(|_| packets.header_for(dice, middle))
+                .find(|header| model.judge(&header.frame()).counter == meant);
+            // Earlier rules may hide it.
+            found.unwrap_or_else(|| packets.header(dice))
         });
         let hot: Vec<Header> = hot.collect();
         let mut drawn = HashSet::new();

@@ -81,7 +81,7 @@ pub(super) enum Asked {
 
 use Asked::{High, Nothing, One, Range};
 
-const ICMP: Option<u8> = Some(1);
+pub(super) const ICMP: Option<u8> = Some(1);
 const TCP: Option<u8> = Some(6);
 const UDP: Option<u8> = Some(17);
 const GRE: Option<u8> = Some(47);

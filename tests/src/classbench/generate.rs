@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::flavour::{Asked, Flavour, Habits};
+use super::flavour::{Asked, Flavour, Habits, ICMP};
 use super::points::{Points, early};
 use super::{Filter, Set};
 use crate::generate::pool::Family;
@@ -30,6 +30,8 @@ struct Ports {
     ranges: Vec<RangeInclusive<u16>>,
 }
 
+/// What ICMP is with IPv6.
+const ICMPV6: Option<u8> = Some(58);
 /// The ports that only dice choose.
 const EPHEMERAL: RangeInclusive<u16> = 1024..=64_000;
 /// How many ports a range holds, less one.
@@ -110,6 +112,10 @@ fn filter(
         .services
         .choose_weighted(dice, |(.., weight)| *weight);
     let (protocol, from, to, _) = *service.expect("weights above 0");
+    let protocol = match protocol {
+        ICMP if source.addr().is_ipv6() => ICMPV6,
+        protocol => protocol,
+    };
     let [source_ports, destination_ports] = ports.draw(dice, [from, to]);
     Filter {
         source,

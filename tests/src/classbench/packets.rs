@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use super::Header;
 use crate::generate::draft::Draft;
 use crate::generate::flow::{Flow, has_ports};
-use crate::generate::{Dice, chance};
+use crate::generate::{Dice, any, chance};
 use crate::judge::Hook;
 
 /// Where the packets come from.
@@ -96,7 +96,7 @@ fn anything(dice: &mut Dice) -> Flow {
         let [source, destination] = dice.random::<[[u8; 16]; 2]>();
         (source.into(), destination.into())
     };
-    let protocol = [6, 17, 132, 47][dice.random_range(0..4)];
+    let protocol = any(dice, &[6, 17, 132, 47]);
     Flow {
         source,
         destination,
