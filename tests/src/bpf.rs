@@ -3,8 +3,10 @@
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::libc;
+use nix::time::{ClockId, clock_gettime};
 
 /// Commands of bpf(2) (`enum bpf_cmd`, include/uapi/linux/bpf.h).
 const BPF_MAP_CREATE: libc::c_long = 0;
@@ -12,18 +14,35 @@ const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 
-/// What a program is for (`enum bpf_prog_type`).
+/// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
 pub(crate) enum ProgramType {
     /// What leaves, or arrives, as a socket buffer.
-    SchedCls = 3,
+    SchedCls,
     /// What arrives, before there is one.
-    Xdp = 6,
+    Xdp,
+    /// The same in several buffers, as edge-filter's: a tail call between programs needs
+    /// them to agree on that, and on being attached as XDP (`bpf_prog_map_compatible` in
+    /// kernel/bpf/core.c).
+    XdpFrags,
 }
 
-/// `enum bpf_map_type`.
-const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
+/// What a map is (`enum bpf_map_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum MapType {
+    Array = 2,
+    /// Programs, for tail calls.
+    ProgramArray = 3,
+    LruHash = 9,
+}
+
+/// Of `enum bpf_prog_type`, of the flags of `BPF_PROG_LOAD`, and of `enum
+/// bpf_attach_type`.
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
+const BPF_XDP: u32 = 37;
 
 /// The head of `union bpf_attr` for `BPF_MAP_CREATE`; the kernel takes what is not
 /// given for zero.
@@ -59,6 +78,8 @@ struct ProgLoad {
     kern_version: u32,
     prog_flags: u32,
     prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
 }
 
 /// For `BPF_PROG_TEST_RUN`.
@@ -75,24 +96,25 @@ struct TestRun {
 }
 
 /// What became of the runs of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Runs {
-    /// What the program answered.
+    /// What the program answered at last.
     pub(crate) answer: u32,
-    /// Nanoseconds that one run took on average, rounded down.
-    pub(crate) nanoseconds: u32,
+    /// Nanoseconds of the processor that one run took on average.
+    pub(crate) nanoseconds: f64,
 }
 
-/// Makes an LRU hash map for `entries` entries, and enters one.
-pub(crate) fn lru_with<const N: usize>(
+/// Makes a map for `entries` entries, of the sizes of `key` and `value`, and enters those.
+pub(crate) fn map_with<K: ?Sized, V: ?Sized>(
+    kind: MapType,
     entries: u32,
-    key: &[u64; N],
-    value: &u64,
+    key: &K,
+    value: &V,
 ) -> io::Result<OwnedFd> {
     let map = bpf_fd(
         BPF_MAP_CREATE,
         &mut MapCreate {
-            map_type: BPF_MAP_TYPE_LRU_HASH,
+            map_type: kind as u32,
             key_size: u32::try_from(size_of_val(key)).map_err(io::Error::other)?,
             value_size: u32::try_from(size_of_val(value)).map_err(io::Error::other)?,
             max_entries: entries,
@@ -104,8 +126,8 @@ pub(crate) fn lru_with<const N: usize>(
         &mut UpdateElem {
             map_fd: number(map.as_fd())?,
             padding: 0,
-            key: key.as_ptr() as u64,
-            value: std::ptr::from_ref(value) as u64,
+            key: std::ptr::from_ref(key).cast::<u8>() as u64,
+            value: std::ptr::from_ref(value).cast::<u8>() as u64,
             flags: 0,
         },
     )?;
@@ -121,10 +143,15 @@ pub(crate) fn load(
     let mut prog_name = [0; 16];
     prog_name[..name.len()].copy_from_slice(name.as_bytes());
     let count = u32::try_from(instructions.len()).map_err(io::Error::other)?;
+    let (prog_type, prog_flags, expected_attach_type) = match program_type {
+        ProgramType::SchedCls => (BPF_PROG_TYPE_SCHED_CLS, 0, 0),
+        ProgramType::Xdp => (BPF_PROG_TYPE_XDP, 0, 0),
+        ProgramType::XdpFrags => (BPF_PROG_TYPE_XDP, BPF_F_XDP_HAS_FRAGS, BPF_XDP),
+    };
     bpf_fd(
         BPF_PROG_LOAD,
         &mut ProgLoad {
-            prog_type: program_type as u32,
+            prog_type,
             insn_cnt: count,
             insns: instructions.as_ptr() as u64,
             license: c"GPL".as_ptr() as u64,
@@ -132,13 +159,17 @@ pub(crate) fn load(
             log_size: 0,
             log_buf: 0,
             kern_version: 0,
-            prog_flags: 0,
+            prog_flags,
             prog_name,
+            prog_ifindex: 0,
+            expected_attach_type,
         },
     )
 }
 
-/// Runs a program `repeats` times on `frame`.
+/// Runs a program `repeats` times on `frame`. The time is that of this thread, which
+/// leaves out whoever else the processor works for; the kernel tells whole nanoseconds
+/// alone.
 pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> io::Result<Runs> {
     let mut attributes = TestRun {
         prog_fd: number(program)?,
@@ -150,10 +181,13 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> i
         repeat: repeats,
         duration: 0,
     };
+    let begin = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
     bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
+    let end = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    let taken = Duration::from(end).saturating_sub(begin.into());
     Ok(Runs {
         answer: attributes.retval,
-        nanoseconds: attributes.duration,
+        nanoseconds: taken.as_secs_f64() * 1e9 / f64::from(repeats),
     })
 }
 

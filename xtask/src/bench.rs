@@ -12,13 +12,16 @@ pub(crate) fn run(
     workspace: &Workspace,
     repeats: u32,
     rounds: u32,
+    sets: &[usize],
     json: Option<PathBuf>,
 ) -> Result<ExitCode> {
     let built = workspace.build(&["--release", "--package=edge-filter-tests", "--bin=bench"])?;
+    let sets: Vec<String> = sets.iter().map(usize::to_string).collect();
     let mut bench = Command::new(built.executable("bench")?);
     bench
         .arg(repeats.to_string())
         .arg(rounds.to_string())
+        .arg(sets.join(","))
         .args(json);
     process::exit_code(&mut bench)
 }

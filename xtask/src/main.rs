@@ -3,6 +3,7 @@
 
 mod bench;
 mod build_ebpf;
+mod classbench;
 mod compiled;
 mod demo;
 mod manifest;
@@ -37,6 +38,8 @@ enum Task {
     Test(TestArgs),
     /// Measure what the programs cost over programs that do nothing (needs root)
     Bench(BenchArgs),
+    /// Turn a ClassBench filter set into a policy
+    Classbench(ClassbenchArgs),
     /// Build the BPF object that is committed under edge-filter-ebpf/prebuilt/
     BuildEbpf(BuildEbpfArgs),
 }
@@ -56,9 +59,27 @@ struct BenchArgs {
     /// How many rounds go through all cases, forwards and backwards in turn
     #[arg(long, value_name = "N", default_value_t = 7)]
     rounds: u32,
+    /// How many rules the filter sets have, one of each flavour; none if left empty
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        num_args = 0..,
+        default_values_t = [10, 100, 1_000, 10_000]
+    )]
+    sets: Vec<usize>,
     /// Write the figures to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct ClassbenchArgs {
+    /// The filter set: one filter a line, the first match decides
+    file: PathBuf,
+    /// Write the policy to this file instead of standard output
+    #[arg(long, value_name = "POLICY")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -88,7 +109,10 @@ fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match task {
         Task::Demo => demo::run(&workspace),
-        Task::Bench(args) => bench::run(&workspace, args.repeats, args.rounds, args.json),
+        Task::Bench(args) => {
+            bench::run(&workspace, args.repeats, args.rounds, &args.sets, args.json)
+        }
+        Task::Classbench(args) => classbench::run(&workspace, args.file, args.output),
         Task::Test(args) => test::run(&workspace, args.soak),
         Task::BuildEbpf(args) if args.check => {
             let rebuild = if args.require_rebuild {

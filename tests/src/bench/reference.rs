@@ -1,37 +1,30 @@
-//! What everything is held against: programs that do nothing, and one that makes a
-//! single lookup in the kernel's own kind of map for flows.
+//! What everything is held against: programs that do nothing, one of them behind the
+//! wrapper that changes headers, and one that makes a single lookup in the kernel's own
+//! kind of map for flows.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
+use super::instructions::{
+    EXIT, MAP_LOOKUP_ELEM, R0, R1, R2, R10, Width, add_number, call, copy, map, set, store_number,
+};
+use super::wrapper::{DISTINCT, Wrapper};
 use super::{Case, NoOp};
-use crate::bpf::{ProgramType, load, lru_with, number};
+use crate::bpf::{MapType, ProgramType, load, map_with};
+use crate::classbench::Header;
 
 /// The programs.
 pub(super) struct References {
     xdp: OwnedFd,
     classifier: OwnedFd,
+    wrapper: Wrapper,
     lookup: OwnedFd,
 }
 
 /// Their answers: `XDP_PASS` and `TCX_NEXT`.
-const XDP_PASS: u32 = 2;
-const TCX_NEXT: u32 = u32::MAX;
-
-/// The parts of an instruction's code (include/uapi/linux/bpf.h).
-const BPF_ST_DW_MEM: u8 = 0x7a;
-const BPF_ALU64_MOV_X: u8 = 0xbf;
-const BPF_ALU64_MOV_K: u8 = 0xb7;
-const BPF_ALU64_ADD_K: u8 = 0x07;
-const BPF_LD_IMM_DW: u8 = 0x18;
-const BPF_CALL: u8 = 0x85;
-const BPF_EXIT: u8 = 0x95;
-/// That an immediate is the descriptor of a map.
-const BPF_PSEUDO_MAP_FD: u8 = 1;
-const BPF_FUNC_MAP_LOOKUP_ELEM: u32 = 1;
-/// The frame pointer.
-const R10: u8 = 10;
+const XDP_PASS: i32 = 2;
+const TCX_NEXT: i32 = -1;
 
 /// As many words as a tuple of the flow table has.
 const KEY_WORDS: i16 = 5;
@@ -42,38 +35,22 @@ const ENTRIES: u32 = 65_536;
 /// Any frame that the kernel takes.
 const FRAME: [u8; 64] = [0; 64];
 
-/// An instruction as the kernel encodes it.
-fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: u32) -> u64 {
-    let offset = u16::from_ne_bytes(offset.to_ne_bytes());
-    u64::from(code)
-        | u64::from(to | from << 4) << 8
-        | u64::from(offset) << 16
-        | u64::from(immediate) << 32
-}
-
 /// `return answer`.
-fn answering(answer: u32) -> [u64; 2] {
-    [
-        instruction(BPF_ALU64_MOV_K, 0, 0, 0, answer),
-        instruction(BPF_EXIT, 0, 0, 0, 0),
-    ]
+fn answering(answer: i32) -> [u64; 2] {
+    [set(R0, answer), EXIT]
 }
 
-/// A lookup of [`KEY`] in `map`.
-fn lookup(map: &OwnedFd) -> Result<Vec<u64>> {
+/// A lookup of [`KEY`] in `lru`.
+fn lookup(lru: &OwnedFd) -> Result<Vec<u64>> {
     let begin = -8 * KEY_WORDS;
-    let mut instructions: Vec<u64> = (0..KEY_WORDS)
-        .map(|word| instruction(BPF_ST_DW_MEM, R10, 0, begin + 8 * word, KEY))
-        .collect();
-    let begin = u32::from_ne_bytes(i32::from(begin).to_ne_bytes());
-    let map = number(map.as_fd())?;
-    instructions.extend([
-        instruction(BPF_ALU64_MOV_X, 2, R10, 0, 0),
-        instruction(BPF_ALU64_ADD_K, 2, 0, 0, begin),
-        instruction(BPF_LD_IMM_DW, 1, BPF_PSEUDO_MAP_FD, 0, map),
-        0,
-        instruction(BPF_CALL, 0, 0, 0, BPF_FUNC_MAP_LOOKUP_ELEM),
-    ]);
+    let mut instructions = Vec::new();
+    for word in 0..KEY_WORDS {
+        let word = begin + 8 * word;
+        instructions.push(store_number(Width::Double, R10, word, KEY.cast_signed()));
+    }
+    instructions.extend([copy(R2, R10), add_number(R2, begin.into())]);
+    instructions.extend(map(R1, lru)?);
+    instructions.push(call(MAP_LOOKUP_ELEM));
     instructions.extend(answering(XDP_PASS));
     Ok(instructions)
 }
@@ -85,36 +62,47 @@ impl References {
             load(kind, name, instructions).with_context(|| format!("load the program '{name}'"))
         };
         // The program keeps the map.
-        let map = lru_with(ENTRIES, &[u64::from(KEY); KEY_WORDS as usize], &0);
-        let map = map.context("make an LRU hash map")?;
+        let key = [u64::from(KEY); KEY_WORDS as usize];
+        let lru = map_with(MapType::LruHash, ENTRIES, &key, &0_u64);
+        let lru = lru.context("make an LRU hash map")?;
+        let xdp = load(ProgramType::XdpFrags, "no_op_xdp", &answering(XDP_PASS))?;
         Ok(Self {
-            xdp: load(ProgramType::Xdp, "no_op_xdp", &answering(XDP_PASS))?,
+            wrapper: Wrapper::load(&vec![Header::EMPTY; DISTINCT], xdp.as_fd())?,
+            xdp,
             classifier: load(ProgramType::SchedCls, "no_op_tcx", &answering(TCX_NEXT))?,
-            lookup: load(ProgramType::Xdp, "lru_lookup", &lookup(&map)?)?,
+            lookup: load(ProgramType::XdpFrags, "lru_lookup", &lookup(&lru)?)?,
         })
     }
 
     /// Their cases.
     pub(super) fn cases(&self) -> Vec<Case<'_>> {
+        let wrapped = self.wrapper.descriptor();
         [
             (
                 "no-op XDP program",
                 "nothing",
-                &self.xdp,
+                self.xdp.as_fd(),
                 XDP_PASS,
                 NoOp::Xdp,
             ),
             (
                 "no-op classifier",
                 "nothing",
-                &self.classifier,
+                self.classifier.as_fd(),
                 TCX_NEXT,
                 NoOp::Classifier,
             ),
             (
+                "no-op behind other headers",
+                "nothing",
+                wrapped,
+                XDP_PASS,
+                NoOp::Wrapped,
+            ),
+            (
                 "one lookup in an LRU hash map",
                 "40-byte key",
-                &self.lookup,
+                self.lookup.as_fd(),
                 XDP_PASS,
                 NoOp::Xdp,
             ),
@@ -122,9 +110,9 @@ impl References {
         .map(|(name, does, program, answer, no_op)| Case {
             name: name.to_owned(),
             counter: does.to_owned(),
-            program: program.as_fd(),
+            program,
             frame: FRAME.to_vec(),
-            answer,
+            answer: answer.cast_unsigned(),
             no_op,
             rounds: Vec::new(),
         })

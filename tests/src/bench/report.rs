@@ -8,7 +8,9 @@ use comfy_table::{CellAlignment, Table};
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
-use super::{Case, Effort, NoOp};
+use super::generated::SetCases;
+use super::sets::{self, SetFigures};
+use super::{Case, Effort};
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +25,8 @@ pub struct Report {
     pub verified_instructions: Verified,
     /// The figures, in the order of their cases.
     pub figures: Vec<Figure>,
+    /// Those of the filter sets that were made up.
+    pub sets: Vec<SetFigures>,
 }
 
 /// The machine.
@@ -59,23 +63,39 @@ pub struct Figure {
 }
 
 impl Report {
-    pub(super) fn new(effort: Effort, [inbound, outbound]: [u32; 2], cases: &[Case<'_>]) -> Self {
-        let no_op = |kind: NoOp| cases.iter().find(|case| case.no_op == kind);
-        let figures = cases.iter().map(|case| {
-            let base = no_op(case.no_op).filter(|base| base.name != case.name);
-            let rounds = case.rounds.iter().enumerate();
-            let added = rounds.map(|(round, nanoseconds)| {
-                nanoseconds - base.map_or(0.0, |base| base.rounds[round])
-            });
-            Figure::new(case, added.collect())
-        });
+    pub(super) fn new(
+        effort: &Effort,
+        [inbound, outbound]: [u32; 2],
+        cases: &[Case<'_>],
+        sets: &[SetCases<'_>],
+    ) -> Self {
+        let bases = Bases(cases);
         Self {
             machine: Machine::this(),
             repeats: effort.repeats,
             rounds: effort.rounds,
             verified_instructions: Verified { inbound, outbound },
-            figures: figures.collect(),
+            figures: cases.iter().map(|case| bases.figure(case)).collect(),
+            sets: sets
+                .iter()
+                .map(|set| SetFigures::new(&bases, set))
+                .collect(),
         }
+    }
+}
+
+/// What cases are held against: the first of their kind is the no-op.
+pub(super) struct Bases<'c, 'p>(&'c [Case<'p>]);
+
+impl Bases<'_, '_> {
+    /// What `case` costs over its no-op in each round; the no-op itself over nothing.
+    pub(super) fn figure(&self, case: &Case<'_>) -> Figure {
+        let base = self.0.iter().find(|base| base.no_op == case.no_op);
+        let base = base.filter(|base| base.name != case.name);
+        let rounds = case.rounds.iter().enumerate();
+        let added = rounds
+            .map(|(round, nanoseconds)| nanoseconds - base.map_or(0.0, |base| base.rounds[round]));
+        Figure::new(case, added.collect())
     }
 }
 
@@ -121,6 +141,7 @@ impl fmt::Display for Report {
             rounds,
             verified_instructions: Verified { inbound, outbound },
             figures,
+            sets,
         } = self;
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
@@ -142,6 +163,10 @@ impl fmt::Display for Report {
         write!(
             f,
             "verified instructions: {inbound} inbound, {outbound} outbound"
-        )
+        )?;
+        if !sets.is_empty() {
+            write!(f, "\n\n{}", sets::Sets(sets))?;
+        }
+        Ok(())
     }
 }

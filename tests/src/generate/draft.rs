@@ -8,8 +8,8 @@ use rand::RngExt;
 use super::flow::Flow;
 use super::{Dice, any, bytes, chance};
 
-pub(super) const SOURCE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-pub(super) const DESTINATION_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
+pub(crate) const SOURCE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+pub(crate) const DESTINATION_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
 
 /// SYN, SYN+ACK, ACK, FIN+ACK, PSH+ACK, RST, RST+ACK, SYN with ECN.
 const TCP_FLAGS: [u8; 8] = [0x02, 0x12, 0x10, 0x11, 0x18, 0x04, 0x14, 0xc2];
@@ -19,36 +19,36 @@ const ICMP_TYPES: [u8; 5] = [8, 0, 5, 13, 255];
 const ICMPV6_TYPES: [u8; 5] = [128, 129, 130, 143, 255];
 
 /// A tag's protocol identifier and its control word.
-pub(super) type Tag = [u16; 2];
+pub(crate) type Tag = [u16; 2];
 
 /// An IPv6 extension header; its first byte is filled in.
 #[derive(Debug, Clone)]
-pub(super) struct Extension {
-    pub(super) kind: u8,
-    pub(super) header: Vec<u8>,
+pub(crate) struct Extension {
+    pub(crate) kind: u8,
+    pub(crate) header: Vec<u8>,
 }
 
 /// An IP packet in its frame.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) tags: Vec<Tag>,
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) hop_limit: u8,
+pub(crate) struct Draft {
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) hop_limit: u8,
     /// IPv4 options: whole words.
-    pub(super) options: Vec<u8>,
+    pub(crate) options: Vec<u8>,
     /// IPv4 flags and fragment offset, as one word.
-    pub(super) fragment: u16,
-    pub(super) extensions: Vec<Extension>,
-    pub(super) protocol: u8,
-    pub(super) payload: Vec<u8>,
+    pub(crate) fragment: u16,
+    pub(crate) extensions: Vec<Extension>,
+    pub(crate) protocol: u8,
+    pub(crate) payload: Vec<u8>,
     /// Bytes behind the packet's end.
-    pub(super) padding: usize,
+    pub(crate) padding: usize,
 }
 
 impl Extension {
     /// One of 8 bytes with nothing remarkable in it.
-    pub(super) fn plain(kind: u8) -> Self {
+    pub(crate) fn plain(kind: u8) -> Self {
         // 1 is the routing type, the first octet of padding, or a part of the
         // reserved bits, by kind; the authentication header counts words less 2.
         let mut header = vec![0, 0, 1, 0, 0, 0, 0, 0];
@@ -64,7 +64,7 @@ impl Extension {
     }
 
     /// A fragment header with the word of offset and M.
-    pub(super) fn fragment(word: u16) -> Self {
+    pub(crate) fn fragment(word: u16) -> Self {
         let [high, low] = word.to_be_bytes();
         Self {
             kind: 44,
@@ -76,7 +76,7 @@ impl Extension {
 impl Draft {
     /// A well-formed packet of `flow`, without tags, options or extension
     /// headers.
-    pub(super) fn of(dice: &mut Dice, flow: &Flow) -> Self {
+    pub(crate) fn of(dice: &mut Dice, flow: &Flow) -> Self {
         Self {
             tags: Vec::new(),
             source: flow.source,
@@ -95,12 +95,12 @@ impl Draft {
         }
     }
 
-    pub(super) fn is_ipv4(&self) -> bool {
+    pub(crate) fn is_ipv4(&self) -> bool {
         self.source.is_ipv4()
     }
 
     /// The frame.
-    pub(super) fn frame(&self) -> Vec<u8> {
+    pub(crate) fn frame(&self) -> Vec<u8> {
         let ethertype = if self.is_ipv4() { 0x0800 } else { 0x86dd };
         let mut frame = ethernet(DESTINATION_MAC, &self.tags, ethertype, &self.packet());
         frame.resize(frame.len() + self.padding, 0);
@@ -108,7 +108,7 @@ impl Draft {
     }
 
     /// The packet alone.
-    pub(super) fn packet(&self) -> Vec<u8> {
+    pub(crate) fn packet(&self) -> Vec<u8> {
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 self.v4(source.octets(), destination.octets())
@@ -154,7 +154,7 @@ impl Draft {
 }
 
 /// A frame of anything.
-pub(super) fn ethernet(
+pub(crate) fn ethernet(
     destination: [u8; 6],
     tags: &[Tag],
     ethertype: u16,

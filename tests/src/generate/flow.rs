@@ -12,18 +12,18 @@ use super::pool::{Family, number, port, stepped};
 use super::{Dice, any, chance};
 
 /// What IPv6 never takes for a protocol.
-pub(super) const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
+pub(crate) const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
 /// The five fields that rules ask about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Flow {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) protocol: u8,
-    pub(super) ports: Option<(u16, u16)>,
+pub(crate) struct Flow {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) ports: Option<(u16, u16)>,
 }
 
-pub(super) fn has_ports(protocol: u8) -> bool {
+pub(crate) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 132)
 }
 
@@ -31,7 +31,7 @@ impl Flow {
     /// A flow that `rule` matches, as far as a few tries can find one; at its
     /// edges more often than not. `others` lend addresses where the rule asks
     /// for none.
-    pub(super) fn inside(dice: &mut Dice, rule: &Rule, others: &[&Rule]) -> Option<Self> {
+    pub(crate) fn inside(dice: &mut Dice, rule: &Rule, others: &[&Rule]) -> Option<Self> {
         let family = Family::either(dice);
         let family = if can_be(rule, family) {
             family
@@ -59,7 +59,7 @@ impl Flow {
     }
 
     /// A flow one step from an edge of `rule`, in one of its fields.
-    pub(super) fn beside(dice: &mut Dice, rule: &Rule, others: &[&Rule]) -> Option<Self> {
+    pub(crate) fn beside(dice: &mut Dice, rule: &Rule, others: &[&Rule]) -> Option<Self> {
         let mut flow = Self::inside(dice, rule, others)?;
         let family = Family::of(flow.source);
         match dice.random_range(0..8) {
@@ -100,7 +100,7 @@ impl Flow {
     }
 
     /// The flow that runs the other way.
-    pub(super) fn reversed(self) -> Self {
+    pub(crate) fn reversed(self) -> Self {
         Self {
             source: self.destination,
             destination: self.source,

@@ -6,16 +6,16 @@
 //! disagreement again. The algorithm behind it is fixed and the same on every
 //! machine.
 
-mod draft;
+pub(crate) mod draft;
 mod essentials;
 mod faults;
-mod flow;
+pub(crate) mod flow;
 mod frame;
 mod giant;
 mod image;
 mod mutant;
 mod policy;
-mod pool;
+pub(crate) mod pool;
 pub mod sequence;
 
 #[cfg(test)]
@@ -40,12 +40,12 @@ pub fn seeded(seed: u64) -> Dice {
 }
 
 /// Whether one of `percent` hundred sides came up.
-fn chance(dice: &mut Dice, percent: u32) -> bool {
+pub(crate) fn chance(dice: &mut Dice, percent: u32) -> bool {
     dice.random_ratio(percent, 100)
 }
 
 /// Any one of `choices`, of which there must be some.
-fn any<T: Copy>(dice: &mut Dice, choices: &[T]) -> T {
+pub(crate) fn any<T: Copy>(dice: &mut Dice, choices: &[T]) -> T {
     *choices
         .choose(dice)
         .expect("there is something to choose from")

@@ -33,7 +33,7 @@ const PORTS: [u16; 12] = [
 
 /// What one policy draws from.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     roots: Vec<IpAddr>,
     /// What has been drawn, for others to be near it.
     networks: Vec<IpNet>,
@@ -41,7 +41,7 @@ pub(super) struct Pool {
 
 /// How much a rule may cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
+pub(crate) enum Width {
     /// Little, so that the rules behind it are still met.
     Narrow,
     /// Anything, up to everything.
@@ -50,13 +50,13 @@ pub(super) enum Width {
 
 /// The addresses that networks are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() {
             Self::V4
         } else {
@@ -64,19 +64,19 @@ impl Family {
         }
     }
 
-    pub(super) fn bits(self) -> u8 {
+    pub(crate) fn bits(self) -> u8 {
         match self {
             Self::V4 => 32,
             Self::V6 => 128,
         }
     }
 
-    pub(super) fn either(dice: &mut Dice) -> Self {
+    pub(crate) fn either(dice: &mut Dice) -> Self {
         any(dice, &[Self::V4, Self::V6])
     }
 
     /// The address of the low bits of `number`.
-    pub(super) fn address(self, number: u128) -> IpAddr {
+    pub(crate) fn address(self, number: u128) -> IpAddr {
         match self {
             Self::V4 => Ipv4Addr::from(low_word(number)).into(),
             Self::V6 => Ipv6Addr::from(number).into(),
@@ -93,7 +93,7 @@ fn low_word(number: u128) -> u32 {
 }
 
 /// The address as a number.
-pub(super) fn number(address: IpAddr) -> u128 {
+pub(crate) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u32::from(address).into(),
         IpAddr::V6(address) => address.into(),
@@ -101,12 +101,12 @@ pub(super) fn number(address: IpAddr) -> u128 {
 }
 
 /// The address `distance` further on, round the end of the family.
-pub(super) fn stepped(address: IpAddr, distance: i128) -> IpAddr {
+pub(crate) fn stepped(address: IpAddr, distance: i128) -> IpAddr {
     Family::of(address).address(number(address).wrapping_add_signed(distance))
 }
 
 /// The network of `length` bits that holds `address`.
-pub(super) fn network(address: IpAddr, length: u8) -> IpNet {
+pub(crate) fn network(address: IpAddr, length: u8) -> IpNet {
     IpNet::new(address, length)
         .expect("the length is one of the family")
         .trunc()
@@ -115,7 +115,7 @@ pub(super) fn network(address: IpAddr, length: u8) -> IpNet {
 impl Pool {
     /// What a policy of `rules` rules draws from. Past a thousand rules, a few
     /// roots would hold too little for the last rules to be met at all.
-    pub(super) fn new(dice: &mut Dice, rules: usize) -> Self {
+    pub(crate) fn new(dice: &mut Dice, rules: usize) -> Self {
         let mut roots: Vec<IpAddr> = ROOTS_V4
             .sample(dice, 3)
             .copied()
@@ -134,7 +134,7 @@ impl Pool {
     }
 
     /// A network, often beside, inside or around one drawn before.
-    pub(super) fn network(&mut self, dice: &mut Dice, family: Family, width: Width) -> IpNet {
+    pub(crate) fn network(&mut self, dice: &mut Dice, family: Family, width: Width) -> IpNet {
         let bits = family.bits();
         let (address, length) = if chance(dice, 40) {
             self.relative(dice, family)
@@ -198,7 +198,7 @@ impl Pool {
 }
 
 /// A port that policies like to name, or one next to it.
-pub(super) fn port(dice: &mut Dice) -> u16 {
+pub(crate) fn port(dice: &mut Dice) -> u16 {
     let port = any(dice, &PORTS);
     match dice.random_range(0..8) {
         0 => port.wrapping_add(1),
@@ -209,7 +209,7 @@ pub(super) fn port(dice: &mut Dice) -> u16 {
 }
 
 /// One port, a few, or (of any width) a long range.
-pub(super) fn port_range(dice: &mut Dice, width: Width) -> RangeInclusive<u16> {
+pub(crate) fn port_range(dice: &mut Dice, width: Width) -> RangeInclusive<u16> {
     let low = port(dice);
     match dice.random_range(0..10) {
         0..5 => low..=low,

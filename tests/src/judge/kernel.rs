@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use aya::programs::TestRunOptions;
-use edge_filter::compile::{CounterSlot, compile};
+use edge_filter::compile::{CounterSlot, TableImage, compile};
 use edge_filter::kernel::counters::{Count, RawCount, read};
 use edge_filter::kernel::flow_table::FlowTable;
 use edge_filter::kernel::object::{LoadedProgram, load};
@@ -59,14 +59,29 @@ impl KernelJudge {
     /// As [`Self::new`].
     #[must_use]
     pub fn with_flows(hook: Hook<'_>, flows: Option<&FlowTable>) -> Self {
-        require_root();
         let interface = hook
             .policy
             .interface(hook.interface)
             .expect("the policy has the role");
         let image = compile(hook.policy, interface, hook.direction).expect("it compiles");
+        Self::over(&image, hook.direction, hook.software_lengths, flows)
+    }
+
+    /// A judge over tables that are at hand, of a hook of `direction`
+    /// ([`Hook::software_lengths`]).
+    ///
+    /// # Panics
+    /// This is not root, or the kernel refuses.
+    #[must_use]
+    pub fn over(
+        image: &TableImage,
+        direction: Direction,
+        software_lengths: bool,
+        flows: Option<&FlowTable>,
+    ) -> Self {
+        require_root();
         let begin = Instant::now();
-        let program = load(&image, hook.direction, hook.software_lengths, flows)
+        let program = load(image, direction, software_lengths, flows)
             .unwrap_or_else(|error| panic!("{error}"));
         let loaded_in = begin.elapsed();
         let counts = vec![Count::default(); image.counters.len()];
@@ -75,10 +90,10 @@ impl KernelJudge {
         assert_eq!(by_name.len(), counts.len(), "no two counters share a name");
         Self {
             program,
-            slots: image.counters,
+            slots: image.counters.clone(),
             by_name,
             counts,
-            direction: hook.direction,
+            direction,
             loaded_in,
         }
     }
@@ -157,6 +172,17 @@ impl KernelJudge {
         };
         self.counts[slot] += one(frame);
         self.verdict(frame, slot, action)
+    }
+
+    /// Takes note that somebody else runs the program on `frame`, and that this counts in
+    /// the counter that `expected` names.
+    ///
+    /// # Panics
+    /// There is no such counter.
+    pub fn expect(&mut self, frame: &[u8], expected: &str) {
+        let slot = self.by_name.get(expected).copied();
+        let slot = slot.unwrap_or_else(|| panic!("there is no counter {expected}"));
+        self.counts[slot] += one(frame);
     }
 
     /// Reads every counter.
