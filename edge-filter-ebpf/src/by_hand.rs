@@ -35,6 +35,7 @@ impl ByHand {
             Constant::Ethertypes,
             Constant::Dropping,
             Constant::DroppingReplies,
+            Constant::Ranks,
         ] {
             config.set(constant, NONE);
         }

@@ -110,6 +110,9 @@ pub enum Constant {
     /// Where in the rows, as one run of entries, stands what the lists say by each of
     /// their rules ([`fate`]): such that the number of a rule is added to it.
     Fates,
+    /// Where in the rows, as one run of entries, stands the rule of each bit; [`NONE`] if the
+    /// bits are in the order of the rules.
+    Ranks,
     /// The number of rows that there are.
     Rows,
     /// The number of paths.

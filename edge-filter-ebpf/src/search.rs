@@ -8,7 +8,7 @@
 //! own on, stand the lists that tell replies (`docs/verdicts.md` §13).
 
 use crate::classify::Classes;
-use crate::config::{Constant, field};
+use crate::config::{Constant, NONE, field};
 use crate::tables::{Chunk, Tables};
 
 /// What the rules say of a packet.
@@ -98,10 +98,16 @@ impl<'a> Vectors<'a> {
 
 /// The first rule that all of `classes` have, among those of the words from `begin` to
 /// below `end`, of which there are two or more.
+///
+/// The bits of many words are not in the order of the rules, but such that rules about
+/// neighbouring networks are neighbours, and few words are candidates
+/// (`docs/decisions/0009-bits-in-the-order-of-networks.md`). So every candidate is looked at.
+/// Within a word the order is that of the rules.
 #[inline(always)]
 pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
     let aggregates = tables.constant(Constant::Aggregates);
     let words = tables.constant(Constant::Words);
+    let mut first_rule = NONE;
     for aggregate in 0..MAX_WORDS / 64 {
         let first = aggregate * 64;
         if first >= words || first >= end {
@@ -121,7 +127,10 @@ pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
                 return Match::Internal;
             };
             if word != 0 {
-                return Match::Rule(number * 64 + lowest_bit(word));
+                let Some(rule) = rule_of(tables, number * 64 + lowest_bit(word)) else {
+                    return Match::Internal;
+                };
+                first_rule = first_rule.min(rule);
             }
             candidates &= candidates - 1;
         }
@@ -129,7 +138,22 @@ pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
             return Match::Internal;
         }
     }
-    Match::None
+    if first_rule == NONE {
+        Match::None
+    } else {
+        Match::Rule(first_rule)
+    }
+}
+
+/// The rule that bit number `bit` stands for. `None` past the table's end.
+#[inline(always)]
+fn rule_of<T: Tables>(tables: &T, bit: u32) -> Option<u32> {
+    let ranks = tables.constant(Constant::Ranks);
+    if ranks == NONE {
+        return Some(bit);
+    }
+    let place = ranks + bit;
+    tables.entry(place >> 8, place & 0xff)
 }
 
 /// The bits of the words from `begin` to below `end`, of 64 words from `first` on.

@@ -33,6 +33,8 @@ pub(super) struct Lists<'p> {
     pub(super) open: Range<u32>,
     /// How many lists a group has to be asked for at most.
     pub(super) longest: u32,
+    /// The words at which a search may begin.
+    starts: Vec<usize>,
     /// What is said by each bit behind the hook's own words.
     pub(super) fates: Vec<u32>,
     /// The rules whose replies are counted here, in the order of their counters.
@@ -90,6 +92,16 @@ impl<'p> Lists<'p> {
         lists
     }
 
+    /// The ranges of words within which a search always goes to the end: the bits of each may
+    /// be in any order.
+    pub(super) fn segments(&self) -> Vec<Range<usize>> {
+        let mut starts = vec![0];
+        starts.extend(&self.starts);
+        starts.push(self.patterns.words());
+        starts.dedup();
+        starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+    }
+
     /// Writes down where everything stands.
     pub(super) fn set(&self, config: &mut Config) {
         config.set(Constant::OwnWords, self.own_words);
@@ -133,6 +145,7 @@ impl<'p> Lists<'p> {
             if asked == 0 || !open_drops.is_empty() {
                 asked += 1;
                 bit = self.patterns.words() * 64;
+                self.starts.push(self.patterns.words());
                 self.end_list(&mut open_drops);
             }
             for &rule in list {

@@ -13,6 +13,7 @@ mod classes;
 mod counters;
 mod fields;
 mod lists;
+mod order;
 mod outcomes;
 mod patterns;
 mod ports;
@@ -147,7 +148,9 @@ pub fn compile(
     direction: Direction,
 ) -> Result<TableImage, CompileError> {
     let rules: Vec<&Rule> = policy.rules_of(&interface.name, direction).collect();
-    let lists = lists_of(policy, interface, direction, &rules)?;
+    let mut lists = lists_of(policy, interface, direction, &rules)?;
+    let segments = lists.segments();
+    let ranks = order::arrange(&mut lists.patterns, &segments);
     let patterns = &lists.patterns;
     let mut classes = Classes::new(patterns.every());
     let fields = Fields::of(policy, interface, direction, patterns, &mut classes);
@@ -160,8 +163,8 @@ pub fn compile(
         ..TableImage::EMPTY
     };
     fields.lay_out(&mut image, |_, class| class);
-    let begin = index(image.rows.len() * 256);
-    image.rows.extend(fates(&lists.fates));
+    let fates = append_entries(&mut image.rows, &lists.fates);
+    let ranks = ranks.map(|ranks| append_entries(&mut image.rows, &ranks));
     for (table, bytes) in [
         ("bit vectors", classes.chunk_count() * size_of::<Chunk>()),
         ("address tables", size_of_val(&*image.rows)),
@@ -171,7 +174,8 @@ pub fn compile(
     }
     let config = &mut image.config;
     config.set(Constant::Unasked, fields.unasked());
-    config.set(Constant::Fates, begin.wrapping_sub(lists.own_words * 64));
+    config.set(Constant::Fates, fates.wrapping_sub(lists.own_words * 64));
+    config.set(Constant::Ranks, ranks.unwrap_or(NONE));
     config.set(Constant::Words, classes.words());
     config.set(Constant::Aggregates, aggregate_words(classes.words()));
     config.set(Constant::VectorChunks, index(classes.stride()));
@@ -338,14 +342,15 @@ impl Tables for TableImage {
     }
 }
 
-/// The rows of what the lists say by each of their rules.
-fn fates(fates: &[u32]) -> Vec<Row> {
-    let row = |fates: &[u32]| {
+/// Appends `entries` to the rows, as one run; where they begin.
+fn append_entries(rows: &mut Vec<Row>, entries: &[u32]) -> u32 {
+    let begin = index(rows.len() * 256);
+    rows.extend(entries.chunks(256).map(|entries| {
         let mut row = [0; 256];
-        row[..fates.len()].copy_from_slice(fates);
+        row[..entries.len()].copy_from_slice(entries);
         row
-    };
-    fates.chunks(256).map(row).collect()
+    }));
+    begin
 }
 
 /// The essentials that are allowed, as bits.

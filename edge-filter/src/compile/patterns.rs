@@ -39,6 +39,13 @@ impl<'p> Patterns<'p> {
         self.patterns.push(Pattern { bit, rule });
     }
 
+    /// Gives every bit the number that `number` says, below [`Self::bits`].
+    pub(super) fn renumber(&mut self, number: impl Fn(usize) -> usize) {
+        for pattern in &mut self.patterns {
+            pattern.bit = number(pattern.bit);
+        }
+    }
+
     /// How many 64-bit words they take.
     pub(super) fn words(&self) -> usize {
         self.words

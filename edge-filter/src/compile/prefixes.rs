@@ -43,10 +43,10 @@ pub(super) type Leaf = (Prefix, Entry);
 pub(super) type Marks = Vec<(IpNet, u32)>;
 
 impl Prefix {
-    const ALL: Self = Self { bits: 0, length: 0 };
+    pub(super) const ALL: Self = Self { bits: 0, length: 0 };
 
     /// The prefix of `network`, if it is of `family`.
-    fn of(network: IpNet, family: Family) -> Option<Self> {
+    pub(super) fn of(network: IpNet, family: Family) -> Option<Self> {
         let (bits, length) = match (network.trunc(), family) {
             (IpNet::V4(network), Family::V4) => (
                 u128::from(network.network().to_bits()) << 96,

@@ -10,6 +10,7 @@ use edge_filter::compile::TableImage;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::judge;
 use edge_filter_ebpf::memory::{Hook, Memory, NoFlows};
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::tables::{Chunk, Path, Tables};
 use rand::RngExt;
 
@@ -50,6 +51,22 @@ impl Tables for Counted<'_> {
 
     fn chunk(&self, index: u32) -> Option<&Chunk> {
         self.ask().chunk(index)
+    }
+
+    fn few(&self, number: usize) -> &Path {
+        self.ask().few(number)
+    }
+
+    fn transport(&self, index: u32) -> u32 {
+        self.ask().transport(index)
+    }
+
+    fn source_port(&self, port: u16) -> u32 {
+        self.ask().source_port(port)
+    }
+
+    fn outcome(&self, index: u16) -> &Outcome {
+        self.ask().outcome(index)
     }
 }
 
