@@ -76,7 +76,9 @@ impl ByHand {
             }
             self.chunks.extend_from_slice(vector.as_chunks().0);
         }
-        self.with(Constant::Words, words)
+        let chunks = u32::try_from(self.chunks.len()).expect("few chunks");
+        self.with(Constant::Chunks, chunks)
+            .with(Constant::Words, words)
             .with(Constant::Aggregates, aggregates)
             .with(Constant::VectorChunks, class_chunks(words))
             .with(Constant::OwnWords, words)

@@ -22,6 +22,20 @@ pub struct Classes {
     pub source_port: u32,
 }
 
+impl Classes {
+    /// All four, in the order in which they are declared.
+    #[inline(always)]
+    #[must_use]
+    pub const fn in_order(self) -> [u32; 4] {
+        [
+            self.source,
+            self.destination,
+            self.transport,
+            self.source_port,
+        ]
+    }
+}
+
 /// The class of what satisfies every rule. Its vector is stored like any other.
 pub const EVERY_RULE: u32 = 0;
 
@@ -102,7 +116,7 @@ fn walk<const STEPS: u32, T: Tables>(
         match entry.kind() {
             Kind::Leaf => return Some(entry),
             Kind::Branch => {
-                let byte = address.byte(entry.position());
+                let byte = byte::<STEPS>(address, entry);
                 entry = Entry(tables.entry(entry.index(), byte)?);
             }
             Kind::Wide => {
@@ -119,6 +133,18 @@ fn walk<const STEPS: u32, T: Tables>(
         }
     }
     matches!(entry.kind(), Kind::Leaf).then_some(entry)
+}
+
+/// The byte of `address` that `entry` looks at.
+#[inline(always)]
+fn byte<const STEPS: u32>(address: Address, entry: Entry) -> u32 {
+    // Of IPv4 the second half is empty.
+    let half = if STEPS == STEPS_V4 || !entry.is_in_low() {
+        address.high
+    } else {
+        address.low
+    };
+    (half >> entry.shift()) as u32 & 0xff
 }
 
 /// Whether `address` has the bits of `path`.

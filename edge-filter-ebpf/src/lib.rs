@@ -79,19 +79,31 @@ pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter 
 /// What [`judge`] does with frames that are not common.
 #[inline(always)]
 pub fn judge_any<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
-    let judged = match ethernet::read(frame, tables) {
-        Err(counter) => Err(counter),
-        Ok(Network::Arp { at }) => Err(arp::judge(frame, tables, at)),
+    // No closures: LLVM makes functions of those that are large.
+    let ip = match ethernet::read(frame, tables) {
+        Err(counter) => return counter,
+        Ok(Network::Arp { at }) => return arp::judge(frame, tables, at),
         // Once for each family, so that the compiler knows it from here on.
-        Ok(Network::Ipv4 { at }) => ipv4::read(frame, tables, at)
-            .and_then(|ip| transport::read(frame, ip, tables))
-            .map(|packet| decide::decide(&packet, tables)),
-        Ok(Network::Ipv6 { at }) => ipv6::read(frame, tables, at)
-            .and_then(|ip| transport::read(frame, ip, tables))
-            .map(|packet| decide::decide(&packet, tables)),
+        Ok(Network::Ipv4 { at }) => ipv4::read(frame, tables, at),
+        Ok(Network::Ipv6 { at }) => {
+            let packet = match ipv6::read(frame, tables, at) {
+                Err(counter) => return counter,
+                Ok(ip) => transport::read(frame, ip, tables),
+            };
+            return match packet {
+                Err(counter) => counter,
+                Ok(packet) => decide::decide(&packet, tables),
+            };
+        }
     };
-    let (Ok(counter) | Err(counter)) = judged;
-    counter
+    let packet = match ip {
+        Err(counter) => return counter,
+        Ok(ip) => transport::read(frame, ip, tables),
+    };
+    match packet {
+        Err(counter) => counter,
+        Ok(packet) => decide::decide(&packet, tables),
+    }
 }
 
 /// What [`judge`] does first, for those who decide later: the packet that a frame holds.

@@ -153,6 +153,34 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn vectors(&self, classes: Classes) -> Option<[u64; 4]> {
+        let last = self.constant(Constant::Chunks) - self.constant(Constant::VectorChunks);
+        let [source, destination, transport, source_port] = classes.in_order();
+        if source > last || destination > last || transport > last || source_port > last {
+            return None;
+        }
+        let vector = |class: u32| core::ptr::from_ref(place!(CHUNKS, Chunk, class)) as u64;
+        Some([
+            vector(source),
+            vector(destination),
+            vector(transport),
+            vector(source_port),
+        ])
+    }
+
+    #[inline(always)]
+    fn vector_word(&self, vector: u64, number: u32) -> u64 {
+        // SAFETY: the vector is there, and so many words behind the last one as a search
+        // asks for: the loader appends them.
+        unsafe { *(vector as *const u64).add(number as usize) }
+    }
+
+    #[inline(always)]
+    fn item(&self, index: u32) -> Option<u32> {
+        item!(ROWS, u32, index, self.constant(Constant::Rows) << 8).copied()
+    }
+
+    #[inline(always)]
     fn outcome(&self, index: u16) -> &Outcome {
         place!(OUTCOMES, Outcome, index)
     }

@@ -15,12 +15,24 @@ const NO_MATCH: u32 = u32::MAX;
 const RAN_OUT: u32 = u32::MAX - 1;
 
 /// The first rule that four classes have in common, among those of the words from
-/// the high half of `words` to below its low half. The classes stand in halves, too.
+/// the high half of `words` to below its low half.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn edge_filter_search(addresses: u64, ports: u64, words: u64) -> u32 {
+extern "C" fn edge_filter_search(
+    source: u32,
+    destination: u32,
+    transport: u32,
+    source_port: u32,
+    words: u64,
+) -> u32 {
+    let classes = Classes {
+        source,
+        destination,
+        transport,
+        source_port,
+    };
     let (begin, end) = apart(words);
-    match search::words(&Maps, classes(addresses, ports), begin, end) {
+    match search::words(&Maps, classes, begin, end) {
         Match::Rule(rule) => rule,
         Match::None => NO_MATCH,
         Match::Internal => RAN_OUT,
@@ -30,15 +42,28 @@ extern "C" fn edge_filter_search(addresses: u64, ports: u64, words: u64) -> u32 
 /// The counter that two lists or more name, of the same words and classes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn edge_filter_lists(addresses: u64, ports: u64, words: u64) -> u32 {
+extern "C" fn edge_filter_lists(
+    source: u32,
+    destination: u32,
+    transport: u32,
+    source_port: u32,
+    words: u64,
+) -> u32 {
+    let classes = Classes {
+        source,
+        destination,
+        transport,
+        source_port,
+    };
     let (begin, end) = apart(words);
-    replies::said_by_lists(&Maps, classes(addresses, ports), begin, end).0
+    replies::said_by_lists(&Maps, classes, begin, end).0
 }
 
 #[inline(always)]
 pub(crate) fn first_of_many(classes: Classes, begin: u32, end: u32) -> Match {
-    let (addresses, ports) = halves(classes);
-    match edge_filter_search(addresses, ports, together(begin, end)) {
+    let [source, destination, transport, source_port] = classes.in_order();
+    let words = together(begin, end);
+    match edge_filter_search(source, destination, transport, source_port, words) {
         NO_MATCH => Match::None,
         RAN_OUT => Match::Internal,
         rule => Match::Rule(rule),
@@ -47,28 +72,15 @@ pub(crate) fn first_of_many(classes: Classes, begin: u32, end: u32) -> Match {
 
 #[inline(always)]
 pub(crate) fn said_by_lists(classes: Classes, begin: u32, end: u32) -> Counter {
-    let (addresses, ports) = halves(classes);
-    Counter(edge_filter_lists(addresses, ports, together(begin, end)))
-}
-
-#[inline(always)]
-fn halves(classes: Classes) -> (u64, u64) {
-    (
-        together(classes.source, classes.destination),
-        together(classes.transport, classes.source_port),
-    )
-}
-
-#[inline(always)]
-fn classes(addresses: u64, ports: u64) -> Classes {
-    let (source, destination) = apart(addresses);
-    let (transport, source_port) = apart(ports);
-    Classes {
+    let [source, destination, transport, source_port] = classes.in_order();
+    let words = together(begin, end);
+    Counter(edge_filter_lists(
         source,
         destination,
         transport,
         source_port,
-    }
+        words,
+    ))
 }
 
 #[inline(always)]

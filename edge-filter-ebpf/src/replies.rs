@@ -107,7 +107,7 @@ fn ask<T: Tables>(vectors: &Vectors<'_>, begin: u32, end: u32, tables: &T) -> Sa
         Match::Internal => return Said::Counter(Counter::INTERNAL),
     };
     let place = tables.constant(Constant::Fates).wrapping_add(rule);
-    match tables.entry(place >> 8, place & 0xff) {
+    match tables.item(place) {
         Some(fate) if fate & fate::ALLOWED != 0 => Said::Counter(Counter(fate & !fate::ALLOWED)),
         Some(next) => Said::Next(next),
         None => Said::Counter(Counter::INTERNAL),

@@ -8,7 +8,8 @@
 //! own on, stand the lists that tell replies (`docs/verdicts.md` §13).
 
 use crate::classify::Classes;
-use crate::config::{Constant, NONE, field};
+use crate::config::{Constant, NONE};
+use crate::flow::branchless::min;
 use crate::tables::{Chunk, Tables};
 
 /// What the rules say of a packet.
@@ -32,9 +33,9 @@ pub struct Vectors<'a> {
     short: Option<[&'a Chunk; 4]>,
 }
 
-/// The most 64-rule words that a vector can have: 65,536 bits, for the hook's own rules
+/// The most 64-rule words that a vector can have: 131,072 bits, for the hook's own rules
 /// and the lists behind them.
-pub const MAX_WORDS: u32 = 1024;
+pub const MAX_WORDS: u32 = 2048;
 
 impl<'a> Vectors<'a> {
     /// Those of `classes`, to be looked for at each search: what few packets need takes
@@ -75,19 +76,26 @@ impl<'a> Vectors<'a> {
         }
     }
 
-    /// The same of one word.
+    /// The same of one word, whose bits are in the order of the rules.
     #[inline(always)]
     fn word<T: Tables>(&self, tables: &T, number: u32) -> Match {
         let place = tables.constant(Constant::Aggregates) + number;
-        let common = match self.short {
-            Some(chunks) => chunks
-                .iter()
-                .fold(u64::MAX, |common, chunk| common & chunk[place as usize & 7]),
-            None => match common(tables, self.classes, place) {
-                Some(common) => common,
-                None => return Match::Internal,
-            },
+        let chunks = self.short.or_else(|| {
+            let [source, destination, transport, source_port] = self.classes.in_order();
+            let chunk = |class| tables.chunk(class + (place >> 3));
+            Some([
+                chunk(source)?,
+                chunk(destination)?,
+                chunk(transport)?,
+                chunk(source_port)?,
+            ])
+        });
+        let Some(chunks) = chunks else {
+            return Match::Internal;
         };
+        let common = chunks
+            .iter()
+            .fold(u64::MAX, |common, chunk| common & chunk[place as usize & 7]);
         if common == 0 {
             Match::None
         } else {
@@ -96,105 +104,90 @@ impl<'a> Vectors<'a> {
     }
 }
 
+/// The most words of a vector that is a single chunk, with the aggregate word that leads
+/// them.
+pub const SHORT_WORDS: u32 = 7;
+
 /// The first rule that all of `classes` have, among those of the words from `begin` to
 /// below `end`, of which there are two or more.
 ///
 /// The bits of many words are not in the order of the rules, but such that rules about
 /// neighbouring networks are neighbours, and few words are candidates
-/// (`docs/decisions/0009-bits-in-the-order-of-networks.md`). So every candidate is looked at.
-/// Within a word the order is that of the rules.
+/// (`docs/decisions/0009-bits-in-the-order-of-networks.md`). Then every candidate is looked at,
+/// and the bits have ranks. Within a word the order is always that of the rules.
 #[inline(always)]
 pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
+    // Nobody asks this of a single word, nor where the outcomes are known; so the verifier
+    // need not look.
+    if tables.constant(Constant::Words) <= 1 || tables.constant(Constant::Outcomes) != 0 {
+        return Match::Internal;
+    }
+    let Some(vectors) = tables.vectors(classes) else {
+        return Match::Internal;
+    };
     let aggregates = tables.constant(Constant::Aggregates);
     let words = tables.constant(Constant::Words);
-    let mut first_rule = NONE;
+    let ranks = tables.constant(Constant::Ranks);
+    let mut first_rule = u64::from(NONE);
     for aggregate in 0..MAX_WORDS / 64 {
         let first = aggregate * 64;
         if first >= words || first >= end {
             break;
         }
-        let Some(all) = common(tables, classes, aggregate) else {
-            return Match::Internal;
-        };
-        let mut candidates = all & within(begin, end, first);
+        let mut candidates = common(tables, &vectors, aggregate) & within(begin, end, first);
         for step in 0..64 {
             // The verifier walks no further than there are words.
             if candidates == 0 || first + step >= words {
                 break;
             }
             let number = first + lowest_bit(candidates);
-            let Some(word) = common(tables, classes, aggregates + number) else {
+            candidates &= candidates - 1;
+            let word = common(tables, &vectors, aggregates + number);
+            if word == 0 {
+                continue;
+            }
+            let bit = number * 64 + lowest_bit(word);
+            if ranks == NONE {
+                return Match::Rule(bit);
+            }
+            let Some(rule) = tables.item(ranks + bit) else {
                 return Match::Internal;
             };
-            if word != 0 {
-                let Some(rule) = rule_of(tables, number * 64 + lowest_bit(word)) else {
-                    return Match::Internal;
-                };
-                first_rule = first_rule.min(rule);
-            }
-            candidates &= candidates - 1;
+            first_rule = min(first_rule, u64::from(rule));
         }
         if candidates != 0 {
             return Match::Internal;
         }
     }
-    if first_rule == NONE {
-        Match::None
-    } else {
-        Match::Rule(first_rule)
+    match first_rule as u32 {
+        NONE => Match::None,
+        rule => Match::Rule(rule),
     }
 }
 
-/// The rule that bit number `bit` stands for. `None` past the table's end.
-#[inline(always)]
-fn rule_of<T: Tables>(tables: &T, bit: u32) -> Option<u32> {
-    let ranks = tables.constant(Constant::Ranks);
-    if ranks == NONE {
-        return Some(bit);
-    }
-    let place = ranks + bit;
-    tables.entry(place >> 8, place & 0xff)
-}
-
-/// The bits of the words from `begin` to below `end`, of 64 words from `first` on.
+/// The bits of the words from `begin` to below `end`, of 64 words from `first` on, some of
+/// which are before `end`.
 #[inline(always)]
 fn within(begin: u32, end: u32, first: u32) -> u64 {
-    let below = begin.saturating_sub(first);
-    let above = end.saturating_sub(first);
-    let from = if below >= 64 {
-        0
-    } else {
-        u64::MAX << (below & 63)
-    };
-    let to = if above >= 64 {
-        u64::MAX
-    } else {
-        !(u64::MAX << (above & 63))
-    };
-    from & to
+    let mut mask = u64::MAX;
+    if begin > first {
+        if begin - first >= 64 {
+            return 0;
+        }
+        mask <<= begin - first;
+    }
+    if end - first < 64 {
+        mask &= !(u64::MAX << (end - first));
+    }
+    mask
 }
 
-/// Word `number` of the AND of the four classes' vectors. `None` past the table's
-/// end.
-///
-/// Whether a vector is left out is for the policy's constants alone to decide. The
-/// verifier follows both answers to any other question, each of them through all
-/// words: four such questions are sixteen ways through.
+/// Word `number` of the AND of four vectors.
 #[inline(always)]
-fn common<T: Tables>(tables: &T, classes: Classes, number: u32) -> Option<u64> {
-    let unasked = tables.constant(Constant::Unasked);
-    let mut common = u64::MAX;
-    for (class, field) in [
-        (classes.source, field::SOURCE),
-        (classes.destination, field::DESTINATION),
-        (classes.transport, 0),
-        (classes.source_port, field::SOURCE_PORT),
-    ] {
-        if unasked & field == 0 {
-            common &= tables.chunk(class + (number >> 3))?[number as usize & 7];
-        }
-    }
-    Some(common)
+fn common<T: Tables>(tables: &T, vectors: &[u64; 4], number: u32) -> u64 {
+    vectors.iter().fold(u64::MAX, |common, &vector| {
+        common & tables.vector_word(vector, number)
+    })
 }
 
 /// The number of aggregate words that lead a vector of `words` words: none if
@@ -216,21 +209,24 @@ pub const fn class_chunks(words: u32) -> u32 {
 ///
 /// BPF counts no trailing zeros: a de Bruijn multiplication does it (Leiserson,
 /// Prokop and Randall, "Using de Bruijn Sequences to Index a 1 in a Computer
-/// Word", 1998).
+/// Word", 1998). In the table each number bears a further bit, which is masked away: by the
+/// mask the verifier learns that no number is larger than 63, and by the bit LLVM does not
+/// recognise the method and put its own in its place.
 #[inline(always)]
 pub(crate) const fn lowest_bit(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
+    const MARK: u8 = 64;
     static NUMBERS: [u8; 64] = {
         let mut numbers = [0; 64];
         let mut bit = 0_u8;
         while bit < 64 {
-            numbers[(SEQUENCE << bit >> 58) as usize] = bit;
+            numbers[(SEQUENCE << bit >> 58) as usize] = bit | MARK;
             bit += 1;
         }
         numbers
     };
     let isolated = word & word.wrapping_neg();
-    NUMBERS[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize] as u32
+    (NUMBERS[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize] & (MARK - 1)) as u32
 }
 
 #[cfg(test)]

@@ -63,6 +63,25 @@ pub trait Tables {
     fn path(&self, index: u32) -> Option<&Path>;
     /// Chunk `index`; `None` past the table's end.
     fn chunk(&self, index: u32) -> Option<&Chunk>;
+    /// Where the bit vectors of `classes` are; `None` past the table's end. They have more
+    /// than one chunk.
+    fn vectors(&self, classes: Classes) -> Option<[u64; 4]> {
+        let last = self
+            .constant(Constant::Chunks)
+            .checked_sub(self.constant(Constant::VectorChunks))?;
+        let classes = classes.in_order();
+        let inside = classes.iter().all(|&class| class <= last);
+        inside.then(|| classes.map(u64::from))
+    }
+    /// Word `number` of a vector that [`Self::vectors`] has told; past the vector's end, any.
+    fn vector_word(&self, vector: u64, number: u32) -> u64 {
+        let chunk = self.chunk(vector as u32 + (number >> 3));
+        chunk.map_or(0, |chunk| chunk[number as usize & 7])
+    }
+    /// Item `index` of the rows, as one run of entries; `None` past the table's end.
+    fn item(&self, index: u32) -> Option<u32> {
+        self.entry(index >> 8, index & 0xff)
+    }
     /// Outcome `index`.
     fn outcome(&self, index: u16) -> &Outcome;
 
@@ -105,7 +124,8 @@ pub trait Tables {
 /// An entry of an address trie: a leaf, or the way on.
 ///
 /// The two high bits are the kind, and the low 24 the index of a row or path; in
-/// a way on, four bits between them say which byte of the address is looked at.
+/// a way on, the bits between them say which byte of the address is looked at: how far its
+/// half is shifted (a multiple of eight), and in the lowest, which half it is in.
 /// In a leaf the low 24 bits are the address's class, and flags stand above it.
 ///
 /// The position travels with the entry, not in a variable of the walk, because
@@ -214,8 +234,10 @@ impl Path {
 impl Entry {
     /// The bits that hold an index or a class.
     const INDEX: u32 = (1 << 24) - 1;
-    /// How far the position is shifted.
-    const POSITION: u32 = 26;
+    /// How far the place of a byte is shifted.
+    const PLACE: u32 = 24;
+    /// In the place of a byte: it is in the second half.
+    const LOW: u32 = 1 << Self::PLACE;
     /// In a source leaf: the address belongs to the role's `protects`.
     pub const PROTECTED: u32 = 1 << 24;
     /// In a source leaf: router advertisements are taken from the address.
@@ -233,18 +255,23 @@ impl Entry {
     /// The way on, by the row or path `index`, for the byte at `position`.
     #[must_use]
     pub const fn way(kind: Kind, position: u32, index: u32) -> Self {
-        Self(((kind as u32) << 30) | (position << Self::POSITION) | index)
+        let low = if position & 8 == 0 { 0 } else { Self::LOW };
+        let shift = 56 - 8 * (position & 7);
+        Self(((kind as u32) << 30) | (shift << Self::PLACE) | low | index)
     }
 
     /// What the entry is.
     #[inline(always)]
     #[must_use]
     pub const fn kind(self) -> Kind {
-        match self.0 >> 30 {
-            0 => Kind::Leaf,
-            1 => Kind::Branch,
-            2 => Kind::Wide,
-            _ => Kind::Path,
+        if self.0 < 1 << 30 {
+            Kind::Leaf
+        } else if self.0 < 2 << 30 {
+            Kind::Branch
+        } else if self.0 < 3 << 30 {
+            Kind::Wide
+        } else {
+            Kind::Path
         }
     }
 
@@ -255,11 +282,18 @@ impl Entry {
         self.0 & Self::INDEX
     }
 
-    /// The byte of the address that a way on looks at.
+    /// How far the half of the address is shifted whose lowest byte is then looked at.
     #[inline(always)]
     #[must_use]
-    pub const fn position(self) -> u32 {
-        (self.0 >> Self::POSITION) & 0xf
+    pub const fn shift(self) -> u32 {
+        (self.0 >> Self::PLACE) & 56
+    }
+
+    /// Whether that is the second half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_in_low(self) -> bool {
+        self.0 & Self::LOW != 0
     }
 
     /// The class of a leaf: the first chunk of its vector.
@@ -295,7 +329,8 @@ mod tests {
                 for index in [0, 1, 0xffff, Entry::INDICES - 1] {
                     let entry = Entry::way(kind, position, index);
                     assert_eq!(entry.kind(), kind);
-                    assert_eq!(entry.position(), position);
+                    assert_eq!(entry.shift(), 56 - 8 * (position % 8));
+                    assert_eq!(entry.is_in_low(), position >= 8);
                     assert_eq!(entry.index(), index);
                 }
             }

@@ -19,7 +19,7 @@ pub(super) fn minus(a: u64, b: u64) -> u64 {
 
 /// The smaller one. Both are below 2⁶³.
 #[inline(always)]
-pub(super) fn min(a: u64, b: u64) -> u64 {
+pub(crate) fn min(a: u64, b: u64) -> u64 {
     b.wrapping_sub(minus(b, a))
 }
 

@@ -26,7 +26,7 @@ use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::replies::MAX_LISTS;
-use edge_filter_ebpf::search::{MAX_WORDS, aggregate_words};
+use edge_filter_ebpf::search::{MAX_WORDS, SHORT_WORDS, aggregate_words};
 use edge_filter_ebpf::tables::{Chunk, Entry, FEW, Kind, Path, Row, Tables, Trie};
 
 pub use counters::{CounterSlot, counter_slots};
@@ -49,7 +49,7 @@ const _: () = {
 };
 
 /// The most rules that one hook can have.
-pub const MAX_RULES: usize = 16_384;
+pub const MAX_RULES: usize = 65_536;
 
 /// The most bits of a vector: a hook's rules, and those whose replies it knows.
 const MAX_BITS: usize = MAX_WORDS as usize * 64;
@@ -150,7 +150,12 @@ pub fn compile(
     let rules: Vec<&Rule> = policy.rules_of(&interface.name, direction).collect();
     let mut lists = lists_of(policy, interface, direction, &rules)?;
     let segments = lists.segments();
-    let ranks = order::arrange(&mut lists.patterns, &segments);
+    // Where every vector is a single chunk, all words are looked at in any case.
+    let ranks = if lists.patterns.words() > SHORT_WORDS as usize {
+        order::arrange(&mut lists.patterns, &segments)
+    } else {
+        None
+    };
     let patterns = &lists.patterns;
     let mut classes = Classes::new(patterns.every());
     let fields = Fields::of(policy, interface, direction, patterns, &mut classes);
@@ -197,6 +202,9 @@ pub fn compile(
     }
     config.set(Constant::Essentials, essentials(policy));
     lists.set(config);
+    image
+        .config
+        .set(Constant::Chunks, index(image.chunks.len()));
     if !patterns.is_empty()
         && let Some(known) = Outcomes::of(&fields, &image)
     {
@@ -211,6 +219,13 @@ pub fn compile(
             .all(|trie| Entry(image.config.get(trie.root())).kind() == Kind::Leaf);
         let small = small && !is_tagged_only(interface);
         image.config.set(Constant::Small, small.into());
+    }
+    for (constant, length) in [
+        (Constant::Rows, image.rows.len()),
+        (Constant::Paths, image.paths.len()),
+        (Constant::Chunks, image.chunks.len()),
+    ] {
+        image.config.set(constant, index(length));
     }
     Ok(image)
 }

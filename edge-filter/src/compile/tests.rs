@@ -80,7 +80,7 @@ fn inbound(policy: &Policy) -> Result<TableImage, CompileError> {
 fn as_many_rules_as_there_are_bits_compile_and_one_more_does_not() {
     let most = policy((0..MAX_RULES).map(rule).collect());
     let image = inbound(&most).unwrap();
-    assert_eq!(image.config.get(Constant::Words), 256);
+    assert_eq!(image.config.get(Constant::Words), 1024);
 
     let mut rules = most.rules;
     rules.push(rule(MAX_RULES));
@@ -92,8 +92,8 @@ fn as_many_rules_as_there_are_bits_compile_and_one_more_does_not() {
     };
     assert_eq!(error, expected);
     let text = error.to_string();
-    assert!(text.contains("external inbound: 16385 rules"), "{text}");
-    assert!(text.contains("at most 16384"), "{text}");
+    assert!(text.contains("external inbound: 65537 rules"), "{text}");
+    assert!(text.contains("at most 65536"), "{text}");
 }
 
 /// The rules of other hooks count for nothing.

@@ -69,11 +69,11 @@ pub fn load(
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
     config.set(Constant::SoftwareLengths, software_lengths.into());
-    config.set(Constant::Rows, count(image.rows.len()));
-    config.set(Constant::Paths, count(image.paths.len()));
-    config.set(Constant::Chunks, count(image.chunks.len()));
     let outcomes: Vec<u8> = image.outcomes.iter().flat_map(outcome_bytes).collect();
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
+    // A search may look at as many words behind a vector as one aggregate word tells of.
+    let mut chunks = image.chunks.clone();
+    chunks.extend([[0; 8]; 8]);
     let few: Vec<u8> = image.few.iter().flat_map(path_bytes).collect();
     let tables = [
         (".rodata.few", &*few),
@@ -88,10 +88,7 @@ pub fn load(
         ),
         (".rodata.paths", &paths),
         (".rodata.outcomes", &outcomes),
-        (
-            ".rodata.chunks",
-            pod::bytes_of_slice(image.chunks.as_flattened()),
-        ),
+        (".rodata.chunks", pod::bytes_of_slice(chunks.as_flattened())),
     ]
     .into_iter()
     .filter(|(_, bytes)| !bytes.is_empty())
