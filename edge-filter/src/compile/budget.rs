@@ -61,7 +61,7 @@ impl Budget {
     #[must_use]
     pub const fn of_mebibytes(mebibytes: u32) -> Self {
         Self {
-            bytes: (mebibytes as usize) << 20,
+            bytes: (mebibytes as usize).saturating_mul(1 << 20),
         }
     }
 }

@@ -122,15 +122,15 @@ impl Fields {
     }
 
     /// Lays out the tables, in which each class stands as `number` says, and writes down
-    /// where they begin. How many rows they take; of rows that take more than `room` bytes
-    /// some are missing.
+    /// where they begin. How many rows they take; of rows that take more than
+    /// `most_bytes` some are missing.
     pub(super) fn lay_out(
         &self,
         image: &mut TableImage,
-        room: usize,
+        most_bytes: usize,
         number: impl Fn(Field, u32) -> u32,
     ) -> usize {
-        let mut nodes = Nodes::within(room);
+        let mut nodes = Nodes::within(most_bytes);
         image.few = [Path::EMPTY; 4 * FEW];
         for (trie, leaves) in &self.tries {
             let field = match side(*trie) {

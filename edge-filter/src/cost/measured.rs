@@ -3,7 +3,7 @@
 
 use std::io;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use thiserror::Error;
 
 use super::packets::at_the_end;
@@ -30,7 +30,6 @@ pub struct Timed {
     /// Which packet it is.
     pub packet: What,
     /// Nanoseconds over a program that does nothing.
-    #[serde(serialize_with = "in_tenths")]
     pub nanoseconds: f64,
 }
 
@@ -116,7 +115,7 @@ pub fn measure(
         };
         timed.push(Timed {
             packet: what,
-            nanoseconds: no_op.nanoseconds_above(program.descriptor(), &frame)?,
+            nanoseconds: tenths(no_op.nanoseconds_above(program.descriptor(), &frame)?),
         });
     }
     Ok(Measured {
@@ -125,6 +124,7 @@ pub fn measure(
     })
 }
 
-fn in_tenths<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((number * 10.0).round() / 10.0)
+/// To the tenth: nothing behind it is more than chance.
+fn tenths(nanoseconds: f64) -> f64 {
+    (nanoseconds * 10.0).round() / 10.0
 }

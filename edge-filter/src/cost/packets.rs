@@ -63,6 +63,7 @@ fn evenly<'r>(rules: &[&'r Rule]) -> impl Iterator<Item = (usize, &'r Rule)> {
 }
 
 /// What a packet is made of.
+#[derive(Clone, Copy)]
 struct Ends {
     protocol: u8,
     source: (IpAddr, Option<u16>),

@@ -72,7 +72,12 @@ pub fn load(
     config.set(Constant::Rows, count(image.rows.len()));
     config.set(Constant::Paths, count(image.paths.len()));
     config.set(Constant::Chunks, count(image.chunks.len()));
-    let outcomes: Vec<u8> = image.outcomes.iter().flat_map(outcome_bytes).collect();
+    let outcomes: Vec<u8> = image
+        .outcomes
+        .iter()
+        .copied()
+        .flat_map(outcome_bytes)
+        .collect();
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
     let few: Vec<u8> = image.few.iter().flat_map(path_bytes).collect();
     let tables = [
@@ -339,7 +344,7 @@ fn count(length: usize) -> u32 {
 }
 
 /// An outcome as it lies in memory.
-fn outcome_bytes(outcome: &Outcome) -> Vec<u8> {
+fn outcome_bytes(outcome: Outcome) -> Vec<u8> {
     let words = outcome.words();
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

@@ -16,7 +16,7 @@ use crate::policy::Direction;
 pub struct NoOp(OwnedFd);
 
 /// How often a program runs for one figure, and of how many figures the median is taken.
-const RUNS: u32 = 20_000;
+const RUNS: u32 = 10_000;
 const ROUNDS: usize = 11;
 
 impl NoOp {
