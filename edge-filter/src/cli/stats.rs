@@ -71,7 +71,7 @@ impl Stats {
         let programs: usize = self.hooks.iter().map(|hook| hook.known.programs).sum();
         let _ = writeln!(
             text,
-            "all {programs} programs: {} of {} that they may take (--max-memory); counters and the \
+            "all {programs} programs: {}, and they may take {} (--max-memory); counters and the \
              flow table come on top",
             size(self.bytes()),
             size(self.budget.bytes),
