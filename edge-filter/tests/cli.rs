@@ -74,6 +74,8 @@ fn usage_errors_exit_with_2() {
         "apply p.yaml --interface external",
         "apply p.yaml --interface external=,eth0",
         "apply p.yaml --mode offload",
+        "check p.yaml --max-memory 0",
+        "apply p.yaml --max-memory 256M",
         "counters --watch=0",
         "counters --watch 1",
         "explain p.yaml --interface external --direction inwards",
@@ -88,6 +90,116 @@ fn shipped_policies_in_words() {
         "test config/lync-2013-port-summary.yaml",
         "test config/lync-2013-edge.yaml",
     ]));
+}
+
+/// What `check --stats` says, without what differs from one machine to the next, or from
+/// one moment: how long it took, and everything behind what the kernel is asked.
+fn steady(told: &str) -> String {
+    let mut steady = String::new();
+    let mut in_kernel = false;
+    for line in told.lines() {
+        if line.starts_with("--- ") && in_kernel {
+            in_kernel = false;
+            steady.push_str("(figures, or why there are none)\n");
+        }
+        if in_kernel {
+            continue;
+        }
+        in_kernel = line.starts_with("in this kernel: ");
+        match line.strip_suffix(" ms").or(line.strip_suffix("made in")) {
+            // The last column is as wide as its figures.
+            Some(rest) => {
+                let rest = rest.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
+                steady.push_str(rest);
+                steady.push_str("  (time)");
+            }
+            None => steady.push_str(line),
+        }
+        steady.push('\n');
+    }
+    steady
+}
+
+#[test]
+fn stats_of_the_shipped_policies() {
+    insta::assert_snapshot!(steady(&all(&[
+        "check config/lync-2013-port-summary.yaml --stats",
+        "check config/lync-2013-edge.yaml --stats",
+    ])));
+}
+
+/// The figures are those of the words, and the kernel's are there or why not.
+#[test]
+fn the_json_of_stats_has_its_keys() {
+    let output = run(&["check", LITERAL, "--stats", "--json"]);
+    assert!(output.status.success());
+    let checked: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let stats = &checked["stats"];
+    assert_eq!(stats["fits"], true);
+    assert_eq!(stats["bytes_allowed"], 256 << 20);
+    let hooks = stats["hooks"].as_array().expect("a list");
+    let sum: u64 = hooks
+        .iter()
+        .map(|hook| hook["bytes"]["in_all"].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(stats["bytes"], sum);
+    for hook in hooks {
+        assert_eq!(hook["judged"], "by-outcomes");
+        assert!(hook["compiled_in_ms"].is_u64());
+        for family in hook["lookups"].as_array().expect("both families") {
+            let count = |which: &str| family[which]["in_all"].as_u64().expect("a number");
+            assert!(0 < count("typical") && count("typical") <= count("costliest"));
+        }
+        let (measured, reason) = (&hook["measured"], &hook["not_measured"]);
+        assert_ne!(measured.is_null(), reason.is_null(), "{hook}");
+        if !measured.is_null() {
+            assert!(measured["verified_instructions"].as_u64() > Some(0));
+            let packets = measured["packets"].as_array().expect("a list");
+            assert_eq!(packets.len(), 4, "{measured}");
+        }
+    }
+}
+
+/// Refused with the figures, if they are asked for, and without; on the command line and by
+/// the environment.
+#[test]
+fn tables_beyond_the_budget_are_refused() {
+    let policy = "config/lync-2013-edge.yaml";
+    insta::assert_snapshot!(steady(&all(&[
+        "check config/lync-2013-edge.yaml --max-memory 6",
+        "check config/lync-2013-edge.yaml --max-memory 6 --stats",
+        "check config/lync-2013-edge.yaml --max-memory 7",
+    ])));
+    let output = run(&["check", policy, "--max-memory", "6", "--stats", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let checked: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(checked["stats"]["fits"], false);
+    assert!(checked["stats"]["hooks"][0]["lookups"].is_null());
+
+    let output = edge_filter(&["check", policy])
+        .env("EDGE_FILTER_MAX_MEMORY", "6")
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(message.contains("may take 6 MiB"), "{message}");
+}
+
+/// A device counts once for each of its directions.
+#[test]
+fn every_device_counts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("policy.yaml");
+    let literal = fs::read_to_string(Path::new("..").join(LITERAL)).expect("it ships");
+    let devices = (0..100).map(|number| format!("dev{number}"));
+    let devices = devices.collect::<Vec<_>>().join(", ");
+    let many = literal.replacen("devices: [eth0]", &format!("devices: [{devices}]"), 1);
+    assert_ne!(many, literal, "the policy names other devices now");
+    fs::write(&path, many).expect("writable");
+    let output = run(&["check", &path.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(message.contains("MiB on 100 devices"), "{message}");
 }
 
 /// The arguments of an `explain` over the literal policy, from IPv4 to the edge.

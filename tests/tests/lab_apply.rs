@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use edge_filter_tests::lab::conversation::{Call, Outcome, Transport};
 use edge_filter_tests::lab::foreign::Foreign;
-use edge_filter_tests::lab::product::{Mode, binary, expect_exit};
+use edge_filter_tests::lab::product::{Mode, Status, binary, expect_exit};
 use edge_filter_tests::lab::{Lab, Plan, sample};
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -126,6 +126,42 @@ fn an_unreadable_policy_changes_nothing() -> Result<()> {
         assert_enforced(&lab)?;
     }
     Ok(())
+}
+
+/// What does not fit its memory is refused whole, in the environment's words as in those of
+/// the command line, and fits again with more of it.
+#[test]
+fn tables_beyond_the_budget_change_nothing() -> Result<()> {
+    let (lab, policy) = lab()?;
+    let words = [
+        "its tables need",
+        "may take 1 MiB",
+        "the ports of",
+        "--max-memory",
+    ];
+    let too_little = |policy: &Path| -> Result<Command> {
+        let mut command = lab.apply_command(policy, Mode::Native)?;
+        command.args(["--max-memory", "1"]);
+        Ok(command)
+    };
+    refused(&mut too_little(&policy)?, &words)?;
+    assert_not_filtered(&lab)?;
+    lab.apply(&policy, Mode::Native)?;
+    let before = lab.status()?;
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    refused(&mut too_little(&longer)?, &words)?;
+    let mut command = lab.apply_command(&longer, Mode::Native)?;
+    refused(command.env("EDGE_FILTER_MAX_MEMORY", "1"), &words)?;
+    let after = lab.status()?;
+    assert_eq!(after.policy, before.policy);
+    let programs =
+        |status: &Status| -> Vec<u32> { status.hooks.iter().map(|hook| hook.program_id).collect() };
+    assert_eq!(programs(&after), programs(&before));
+    assert_enforced(&lab)?;
+    // What it says it needs is enough.
+    let mut command = lab.apply_command(&longer, Mode::Native)?;
+    expect_exit(command.args(["--max-memory", "4"]), 0)?;
+    assert_enforced(&lab)
 }
 
 #[test]

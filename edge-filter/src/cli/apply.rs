@@ -15,7 +15,7 @@ use crate::policy::{Checked, Policy};
 pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> {
     let overrides = overrides(&args.interface)?;
     let (Checked { policy, .. }, text) = policy_file::read_aloud(&args.policy)?;
-    let plans = plan(&policy, &overrides)?;
+    let plans = plan(&policy, &overrides, args.memory.budget())?;
     let source = Source {
         policy: &policy,
         text: &text,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compile::budget::Budget;
 use crate::generation::Instance;
 use crate::generation::apply::{EgressChoice, ModeChoice};
 use crate::policy::Direction;
@@ -75,8 +76,33 @@ pub(super) enum Command {
 pub(super) struct CheckArgs {
     /// The policy's file
     pub(super) policy: PathBuf,
+    /// Show what it comes to: classes and memory of each hook, and what packets cost
+    #[arg(long)]
+    pub(super) stats: bool,
+    #[command(flatten)]
+    pub(super) memory: MemoryArgs,
     #[command(flatten)]
     pub(super) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MemoryArgs {
+    /// The most MiB of kernel memory that the tables of all its hooks may take
+    #[arg(
+        long,
+        env = "EDGE_FILTER_MAX_MEMORY",
+        hide_env_values = true,
+        default_value_t = Budget::DEFAULT_MEBIBYTES,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    max_memory: u32,
+}
+
+impl MemoryArgs {
+    pub(super) fn budget(&self) -> Budget {
+        Budget::of_mebibytes(self.max_memory)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +152,8 @@ pub(super) struct ApplyArgs {
     /// What runs them on what leaves
     #[arg(long, value_enum, default_value_t = EgressArg::Auto)]
     pub(super) egress: EgressArg,
+    #[command(flatten)]
+    pub(super) memory: MemoryArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,21 +1,29 @@
 //! `edge-filter check`: every mistake in a policy, without a look at the machine.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
 use super::output::{print, print_json};
 use super::policy_file;
-use crate::compile::compile;
+use super::stats::Stats;
+use crate::compile::CompileError;
+use crate::compile::budget::{CompiledHook, compile_all};
 use crate::kernel::KernelError;
-use crate::policy::{Checked, Direction, Outbound, Policy};
+use crate::policy::{Checked, Diagnostic, Interface, Policy};
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.json.json {
         return run_json(args);
     }
     let (Checked { policy, warnings }, _) = policy_file::read_aloud(&args.policy)?;
-    compile_all(&policy)?;
+    let compiled = compile_hooks(&policy, args);
+    let stats = stats(&policy, args, &compiled);
+    if let Err(error) = compiled {
+        // What is too large is what somebody who asks for figures looks for.
+        stats.map_or(Ok(()), |stats| print(&stats.in_words()))?;
+        return Err(KernelError::from(error).into());
+    }
     let warnings = match warnings.len() {
         0 => String::new(),
         some => format!(", {}", counted(some, "warning")),
@@ -27,7 +35,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         counted(policy.rules.len(), "rule"),
         counted(policy.interfaces.len(), "interface"),
         counted(policy.tests.len(), "test"),
-    ))
+    ))?;
+    stats.map_or(Ok(()), |stats| print(&format!("\n{}", stats.in_words())))
 }
 
 /// So many of what `name` names one of.
@@ -38,40 +47,60 @@ fn counted(count: usize, name: &str) -> String {
 
 fn run_json(args: &CheckArgs) -> Result<(), Failure> {
     let (policy, findings) = match policy_file::read(&args.policy) {
-        Ok(Checked { policy, warnings }) => (Some(policy), warnings),
-        Err(Failure::Invalid(errors)) => (None, errors.iter().cloned().collect()),
+        Ok(Checked { policy, warnings }) => (policy, warnings),
+        Err(Failure::Invalid(errors)) => {
+            let findings = errors.iter().cloned().collect::<Vec<_>>();
+            print_json(&report(None, &findings, None))?;
+            return Err(Failure::Said);
+        }
         Err(failure) => return Err(failure),
     };
-    if let Some(policy) = &policy {
-        compile_all(policy)?;
+    let compiled = compile_hooks(&policy, args);
+    let stats = stats(&policy, args, &compiled);
+    let fits = compiled.map(drop).map_err(KernelError::from);
+    if fits.is_ok() || stats.is_some() {
+        print_json(&report(Some(&policy), &findings, stats.as_ref()))?;
     }
-    let printed = print_json(&json!({
+    Ok(fits?)
+}
+
+fn report(policy: Option<&Policy>, findings: &[Diagnostic], stats: Option<&Stats>) -> Value {
+    let mut report = json!({
         "valid": policy.is_some(),
-        "policy": policy.as_ref().map(|policy| json!({
+        "policy": policy.map(|policy| json!({
             "name": policy.name,
             "hash": policy.hash,
             "rules": policy.rules.len(),
             "tests": policy.tests.len(),
         })),
         "diagnostics": findings,
-    }));
-    if policy.is_some() {
-        printed
-    } else {
-        Err(Failure::Said)
+    });
+    if let Some(stats) = stats {
+        report["stats"] = stats.in_json();
+    }
+    report
+}
+
+/// The figures, if they are asked for and there are any.
+fn stats(
+    policy: &Policy,
+    args: &CheckArgs,
+    compiled: &Result<Vec<CompiledHook>, CompileError>,
+) -> Option<Stats> {
+    if !args.stats {
+        return None;
+    }
+    let budget = args.memory.budget();
+    match compiled {
+        Ok(hooks) => Some(Stats::of(policy, hooks, budget)),
+        Err(CompileError::OverBudget(over)) => Some(Stats::of_sizes(&over.hooks, budget)),
+        Err(_) => None,
     }
 }
 
-/// Rules that are valid one by one may still be too many for the tables.
-fn compile_all(policy: &Policy) -> Result<(), KernelError> {
-    for interface in &policy.interfaces {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            if direction == Direction::Outbound && interface.outbound == Outbound::Ignore {
-                continue;
-            }
-            compile(policy, interface, direction)
-                .map_err(|error| KernelError::new("compile the policy").because(error))?;
-        }
-    }
-    Ok(())
+/// Rules that are valid one by one may still be too many for the tables. The devices are
+/// those that the policy names; nobody looks whether there are any.
+fn compile_hooks(policy: &Policy, args: &CheckArgs) -> Result<Vec<CompiledHook>, CompileError> {
+    let devices = |interface: &Interface| interface.devices.len();
+    compile_all(policy, devices, args.memory.budget())
 }

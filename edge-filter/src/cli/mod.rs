@@ -13,6 +13,7 @@ mod failure;
 mod flows;
 mod output;
 mod policy_file;
+mod stats;
 mod status;
 mod test;
 

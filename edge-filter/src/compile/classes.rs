@@ -5,28 +5,49 @@
 //! whose bit *i* says that word *i* is not empty, then the words themselves.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 
 use edge_filter_ebpf::classify::EVERY_RULE;
+use edge_filter_ebpf::outcome::OUTCOMES;
 use edge_filter_ebpf::search::{aggregate_words, class_chunks};
 use edge_filter_ebpf::tables::Chunk;
 
 use super::index;
+use super::limits::MAX_TABLE;
 use super::rule_set::RuleSet;
 
 /// The classes of one hook, of all fields together.
 #[derive(Debug)]
 pub(super) struct Classes {
-    sets: Vec<RuleSet>,
-    numbers: HashMap<RuleSet, u32>,
+    sets: Vec<Rc<RuleSet>>,
+    numbers: HashMap<Rc<RuleSet>, u32>,
+    /// How many sets are kept.
+    room: usize,
+    /// The numbers of those that there is no room for, by their hashes.
+    beyond: HashMap<u64, u32>,
+    hasher: RandomState,
 }
 
 impl Classes {
     /// No class but that of `every` rule.
     pub(super) fn new(every: RuleSet) -> Self {
+        let every = Rc::new(every);
         Self {
             sets: vec![every.clone()],
             numbers: HashMap::from([(every, EVERY_RULE)]),
+            room: usize::MAX,
+            beyond: HashMap::new(),
+            hasher: RandomState::new(),
         }
+    }
+
+    /// The same, of which no more are kept than take `bytes`, or than outcomes can be made
+    /// of, which take less in the end.
+    pub(super) fn within(mut self, bytes: usize) -> Self {
+        let vector = self.stride() * size_of::<Chunk>();
+        self.room = (bytes / vector).max((OUTCOMES + 4).min(MAX_TABLE / vector));
+        self
     }
 
     /// The class of `set`.
@@ -35,6 +56,11 @@ impl Classes {
             return number;
         }
         let number = index(self.chunk_count());
+        if self.sets.len() >= self.room {
+            let hash = self.hasher.hash_one(&set);
+            return *self.beyond.entry(hash).or_insert(number);
+        }
+        let set = Rc::new(set);
         self.sets.push(set.clone());
         self.numbers.insert(set, number);
         number
@@ -42,7 +68,7 @@ impl Classes {
 
     /// The sets of all classes, by their numbers.
     #[cfg(test)]
-    pub(super) fn sets(&self) -> &[RuleSet] {
+    pub(super) fn sets(&self) -> &[Rc<RuleSet>] {
         &self.sets
     }
 
@@ -58,7 +84,7 @@ impl Classes {
 
     /// How many classes there are.
     pub(super) fn len(&self) -> usize {
-        self.sets.len()
+        self.sets.len() + self.beyond.len()
     }
 
     /// How many 64-rule words a vector has.
@@ -105,6 +131,27 @@ mod tests {
         assert_ne!(none, EVERY_RULE);
         assert_eq!(classes.number(RuleSet::empty(65)), none);
         assert_eq!(classes.len(), 2);
+    }
+
+    /// What there is no room for is counted, once each.
+    #[test]
+    fn sets_beyond_the_room_are_counted_alone() {
+        let bits = 64 * 1024;
+        let mut classes = Classes::new(RuleSet::empty(bits)).within(0);
+        let room = classes.room;
+        assert!(room < OUTCOMES, "as many as fit a table");
+        classes.room = 3;
+        let mut numbers = || -> Vec<u32> {
+            let sets = (0..10).map(|rule| {
+                let mut set = RuleSet::empty(bits);
+                set.insert(rule);
+                set
+            });
+            sets.map(|set| classes.number(set)).collect()
+        };
+        let first = numbers();
+        assert_eq!(numbers(), first, "a set keeps its number");
+        assert_eq!((classes.len(), classes.sets().len()), (11, 3));
     }
 
     /// Each aggregate bit says that its word is not empty, and words stand where

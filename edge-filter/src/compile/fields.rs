@@ -1,11 +1,14 @@
 //! The fields of a packet, each as a map from its values to classes, before they are laid
 //! out as tables.
 
+use std::collections::BTreeSet;
+
 use edge_filter_ebpf::classify::EVERY_RULE;
 use edge_filter_ebpf::config::{Constant, field};
 use edge_filter_ebpf::tables::{FEW, Path, Trie};
 
 use super::classes::Classes;
+use super::facts::ClassCounts;
 use super::patterns::Patterns;
 use super::ports;
 use super::prefixes::{self, Family, Leaf, Side};
@@ -84,6 +87,27 @@ impl Fields {
         leaves.map(|(_, leaf)| leaf.class()).collect()
     }
 
+    /// The same, each once and in order.
+    pub(super) fn distinct_classes(&self, field: Field) -> BTreeSet<u32> {
+        self.classes(field).into_iter().collect()
+    }
+
+    /// How many classes each field has.
+    pub(super) fn class_counts(&self) -> ClassCounts {
+        let count = |field| self.distinct_classes(field).len();
+        ClassCounts {
+            source: count(Field::Source),
+            destination: count(Field::Destination),
+            transport: count(Field::Transport),
+            source_port: count(Field::SourcePort),
+        }
+    }
+
+    /// How many networks the tries tell apart, that of all addresses left out.
+    pub(super) fn networks(&self) -> usize {
+        self.tries.iter().map(|(_, leaves)| leaves.len() - 1).sum()
+    }
+
     /// The fields that no rule asks about, as bits of [`field`].
     pub(super) fn unasked(&self) -> u32 {
         let is_every = |side| self.classes(side).iter().all(|&class| class == EVERY_RULE);
@@ -98,9 +122,15 @@ impl Fields {
     }
 
     /// Lays out the tables, in which each class stands as `number` says, and writes down
-    /// where they begin.
-    pub(super) fn lay_out(&self, image: &mut TableImage, number: impl Fn(Field, u32) -> u32) {
-        let mut nodes = Nodes::default();
+    /// where they begin. How many rows they take; of rows that take more than
+    /// `most_bytes` some are missing.
+    pub(super) fn lay_out(
+        &self,
+        image: &mut TableImage,
+        most_bytes: usize,
+        number: impl Fn(Field, u32) -> u32,
+    ) -> usize {
+        let mut nodes = Nodes::within(most_bytes);
         image.few = [Path::EMPTY; 4 * FEW];
         for (trie, leaves) in &self.tries {
             let field = match side(*trie) {
@@ -118,6 +148,7 @@ impl Fields {
             places[..few.len()].copy_from_slice(&few);
             places[0].otherwise = root.0;
         }
+        let rows = nodes.row_count();
         (image.rows, image.paths) = (nodes.rows, nodes.paths);
         let renumbered = |field, table: &[u32]| -> Vec<u32> {
             table.iter().map(|&class| number(field, class)).collect()
@@ -127,6 +158,7 @@ impl Fields {
         image.source_ports = renumbered(Field::SourcePort, source_ports);
         let asked = self.source_ports.is_some();
         image.config.set(Constant::SourcePorts, asked.into());
+        rows
     }
 }
 

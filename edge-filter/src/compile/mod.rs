@@ -9,9 +9,13 @@
 //! The result, a [`TableImage`], is what the kernel is filled from, and at the
 //! same time a source of tables for the data path on the host.
 
+pub mod budget;
 mod classes;
 mod counters;
+mod error;
+pub mod facts;
 mod fields;
+mod limits;
 mod lists;
 mod order;
 mod outcomes;
@@ -20,39 +24,28 @@ mod ports;
 mod prefixes;
 mod rule_set;
 mod sets;
+pub mod size;
 mod trie;
 
 use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::outcome::Outcome;
-use edge_filter_ebpf::replies::MAX_LISTS;
-use edge_filter_ebpf::search::{MAX_WORDS, SHORT_WORDS, aggregate_words};
+use edge_filter_ebpf::search::{SHORT_WORDS, aggregate_words};
 use edge_filter_ebpf::tables::{Chunk, Entry, FEW, Kind, Path, Row, Tables, Trie};
 
 pub use counters::{CounterSlot, counter_slots};
+pub use error::CompileError;
+pub use limits::MAX_RULES;
 
 use crate::policy::{Action, Direction, Interface, Mode, Policy, Rule};
 use classes::Classes;
+use facts::{Facts, Judged};
 use fields::Fields;
+use limits::{MAX_TABLE, check_size, lists_of};
 use lists::Lists;
 use outcomes::Outcomes;
 use sets::Set;
-
-/// The most bytes of a table: no program reads further into a value of a map
-/// (`BPF_MAX_VAR_OFF` of `include/linux/bpf_verifier.h`).
-const MAX_TABLE: usize = 1 << 29;
-const _: () = {
-    // What fits, entries and leaves can name.
-    assert!(MAX_TABLE / size_of::<Chunk>() <= Entry::INDICES as usize);
-    assert!(MAX_TABLE / size_of::<Row>() <= Entry::INDICES as usize);
-    assert!(MAX_TABLE / size_of::<Path>() <= Entry::INDICES as usize);
-};
-
-/// The most rules that one hook can have.
-pub const MAX_RULES: usize = 65_536;
-
-/// The most bits of a vector: a hook's rules, and those whose replies it knows.
-const MAX_BITS: usize = MAX_WORDS as usize * 64;
+use size::Sizes;
 
 /// The tables of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,67 +70,6 @@ pub struct TableImage {
     pub counters: Vec<CounterSlot>,
 }
 
-/// Why a hook cannot be compiled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    /// There are more rules than bits.
-    #[error(
-        "{interface} {direction}: {rules} rules, and a hook holds at most {MAX_RULES}; \
-         split the policy over several roles"
-    )]
-    TooManyRules {
-        /// The role.
-        interface: String,
-        /// The side.
-        direction: Direction,
-        /// How many rules it has.
-        rules: usize,
-    },
-    /// There are more rules whose replies are to be known than bits are left.
-    #[error(
-        "{interface} {direction}: {rules} rules, and with the rules of other hooks whose \
-         conversations it must know they take {} bits, while a hook holds at most {MAX_BITS}; \
-         merge neighbouring networks or port ranges, or split a rule's services by fewer ports",
-        words * 64
-    )]
-    TooManyReplies {
-        /// The role.
-        interface: String,
-        /// The side.
-        direction: Direction,
-        /// How many rules it has itself.
-        rules: usize,
-        /// How many 64-bit words all of them take.
-        words: usize,
-    },
-    /// Too many roles have drop rules between those that allow.
-    #[error(
-        "the rules of {lists} hooks that know conversations have a drop before their last allow, \
-         and at most {MAX_LISTS} can be asked; merge roles, or move the drops behind"
-    )]
-    TooManyLists {
-        /// How many lists would have to be asked.
-        lists: u32,
-    },
-    /// A table is larger than a program may reach.
-    #[error(
-        "{interface} {direction}: the {table} of its rules take {mebibytes} MiB, and a hook \
-         holds at most {} MiB of them; merge neighbouring networks or port ranges, or split the \
-         rules over several roles",
-        MAX_TABLE >> 20
-    )]
-    TableTooLarge {
-        /// The role.
-        interface: String,
-        /// The side.
-        direction: Direction,
-        /// What the table holds.
-        table: &'static str,
-        /// Its size in MiB, rounded up.
-        mebibytes: usize,
-    },
-}
-
 /// Compiles the hook of `interface` and `direction`.
 ///
 /// # Errors
@@ -147,6 +79,33 @@ pub fn compile(
     interface: &Interface,
     direction: Direction,
 ) -> Result<TableImage, CompileError> {
+    Ok(draft(policy, interface, direction, MAX_TABLE)?.finish())
+}
+
+/// A hook whose classes are known, and so the sizes of its tables, of which the largest
+/// are not made yet.
+struct Draft<'p> {
+    policy: &'p Policy,
+    interface: &'p Interface,
+    direction: Direction,
+    lists: Lists<'p>,
+    ranks: Option<Vec<u32>>,
+    classes: Classes,
+    fields: Fields,
+    sets: [(Constant, Option<Set>); 5],
+    /// Addresses and ports are laid out.
+    image: TableImage,
+    facts: Facts,
+}
+
+/// Finds the classes of a hook. What is larger than `room` bytes is only counted; the draft
+/// can be finished if all of its tables together are not.
+fn draft<'p>(
+    policy: &'p Policy,
+    interface: &'p Interface,
+    direction: Direction,
+    room: usize,
+) -> Result<Draft<'p>, CompileError> {
     let rules: Vec<&Rule> = policy.rules_of(&interface.name, direction).collect();
     let mut lists = lists_of(policy, interface, direction, &rules)?;
     let segments = lists.segments();
@@ -157,7 +116,7 @@ pub fn compile(
         None
     };
     let patterns = &lists.patterns;
-    let mut classes = Classes::new(patterns.every());
+    let mut classes = Classes::new(patterns.every()).within(room);
     let fields = Fields::of(policy, interface, direction, patterns, &mut classes);
     let counters = counter_slots(policy, &rules, &lists.replies);
     let slots = &counters[Counter::FIRST_RULE as usize..];
@@ -167,67 +126,118 @@ pub fn compile(
         counters,
         ..TableImage::EMPTY
     };
-    fields.lay_out(&mut image, |_, class| class);
-    let fates = append_entries(&mut image.rows, &lists.fates);
-    let ranks = ranks.map(|ranks| append_entries(&mut image.rows, &ranks));
+    let rows = fields.lay_out(&mut image, room, |_, class| class);
+    let numbers = [Some(&lists.fates), ranks.as_ref()].into_iter().flatten();
+    let mut bytes = Sizes {
+        ports: Sizes::of_ports(image.transports.len() + image.source_ports.len()),
+        address_rows: Sizes::of_rows(rows),
+        address_paths: Sizes::of_paths(image.paths.len()),
+        rule_numbers: Sizes::of_rows(numbers.map(|numbers| numbers.len().div_ceil(256)).sum()),
+        vectors: Sizes::of_chunks(classes.chunk_count()),
+        sets: Sizes::of_chunks(sets::chunk_count(&sets)),
+        outcomes: 0,
+    };
     for (table, bytes) in [
-        ("bit vectors", classes.chunk_count() * size_of::<Chunk>()),
-        ("address tables", size_of_val(&*image.rows)),
-        ("address paths", size_of_val(&*image.paths)),
+        ("bit vectors", bytes.vectors + bytes.sets),
+        ("address tables", bytes.address_rows + bytes.rule_numbers),
+        ("address paths", bytes.address_paths),
     ] {
         check_size(interface, direction, table, bytes)?;
     }
-    let config = &mut image.config;
-    config.set(Constant::Unasked, fields.unasked());
-    config.set(Constant::Fates, fates.wrapping_sub(lists.own_words * 64));
-    config.set(Constant::Ranks, ranks.unwrap_or(NONE));
-    config.set(Constant::Words, classes.words());
-    config.set(Constant::Aggregates, aggregate_words(classes.words()));
-    config.set(Constant::VectorChunks, index(classes.stride()));
-    image.chunks = classes.chunks();
-    append_sets(&mut image.chunks, config, &sets);
-    let bytes = size_of_val(&*image.chunks);
-    check_size(interface, direction, "bit vectors", bytes)?;
+    let counts = fields.class_counts();
+    let judged = if patterns.is_empty() {
+        Judged::WithoutRules
+    } else if Outcomes::can_hold(&counts) {
+        (bytes.rule_numbers, bytes.vectors, bytes.outcomes) = (0, 0, Sizes::OUTCOMES);
+        Judged::ByOutcomes
+    } else if classes.stride() == 1 {
+        Judged::InPlace
+    } else {
+        Judged::WordByWord {
+            words: classes.words(),
+        }
+    };
+    let facts = Facts {
+        rules: rules.len(),
+        reply_conditions: patterns.iter().count() - rules.len(),
+        judged,
+        classes: counts,
+        networks: fields.networks(),
+        bytes,
+    };
+    Ok(Draft {
+        policy,
+        interface,
+        direction,
+        lists,
+        ranks,
+        classes,
+        fields,
+        sets,
+        image,
+        facts,
+    })
+}
 
-    for (constant, holds) in [
-        (Constant::Audit, policy.mode == Mode::Audit),
-        (
-            Constant::DefaultAllow,
-            policy.default_action == Action::Allow,
-        ),
-        (Constant::Outbound, direction == Direction::Outbound),
-        (Constant::TaggedOnly, is_tagged_only(interface)),
-    ] {
-        config.set(constant, holds.into());
+impl Draft<'_> {
+    /// Makes all tables.
+    fn finish(self) -> TableImage {
+        let Self {
+            policy,
+            interface,
+            mut image,
+            fields,
+            classes,
+            lists,
+            sets,
+            ..
+        } = self;
+        let fates = append_entries(&mut image.rows, &lists.fates);
+        let ranks = self
+            .ranks
+            .map(|ranks| append_entries(&mut image.rows, &ranks));
+        let config = &mut image.config;
+        config.set(Constant::Unasked, fields.unasked());
+        config.set(Constant::Fates, fates.wrapping_sub(lists.own_words * 64));
+        config.set(Constant::Ranks, ranks.unwrap_or(NONE));
+        config.set(Constant::Words, classes.words());
+        config.set(Constant::Aggregates, aggregate_words(classes.words()));
+        config.set(Constant::VectorChunks, index(classes.stride()));
+        image.chunks = classes.chunks();
+        append_sets(&mut image.chunks, config, &sets);
+
+        for (constant, holds) in [
+            (Constant::Audit, policy.mode == Mode::Audit),
+            (
+                Constant::DefaultAllow,
+                policy.default_action == Action::Allow,
+            ),
+            (Constant::Outbound, self.direction == Direction::Outbound),
+            (Constant::TaggedOnly, is_tagged_only(interface)),
+        ] {
+            config.set(constant, holds.into());
+        }
+        config.set(Constant::Essentials, essentials(policy));
+        lists.set(config);
+        image.count_items();
+        if self.facts.judged == Judged::ByOutcomes
+            && let Some(known) = Outcomes::of(&fields, &image)
+        {
+            let number = |field, class| known.number(field, class);
+            fields.lay_out(&mut image, MAX_TABLE, number);
+            image.chunks.clear();
+            append_sets(&mut image.chunks, &mut image.config, &sets);
+            image.config.set(Constant::Outcomes, 1);
+            image.outcomes = known.table;
+            let small = Trie::ALL
+                .iter()
+                .all(|trie| Entry(image.config.get(trie.root())).kind() == Kind::Leaf);
+            let small = small && !is_tagged_only(interface);
+            image.config.set(Constant::Small, small.into());
+            image.count_items();
+        }
+        image
     }
-    config.set(Constant::Essentials, essentials(policy));
-    lists.set(config);
-    image
-        .config
-        .set(Constant::Chunks, index(image.chunks.len()));
-    if !patterns.is_empty()
-        && let Some(known) = Outcomes::of(&fields, &image)
-    {
-        let number = |field, class| known.number(field, class);
-        fields.lay_out(&mut image, number);
-        image.chunks.clear();
-        append_sets(&mut image.chunks, &mut image.config, &sets);
-        image.config.set(Constant::Outcomes, 1);
-        image.outcomes = known.table;
-        let small = Trie::ALL
-            .iter()
-            .all(|trie| Entry(image.config.get(trie.root())).kind() == Kind::Leaf);
-        let small = small && !is_tagged_only(interface);
-        image.config.set(Constant::Small, small.into());
-    }
-    for (constant, length) in [
-        (Constant::Rows, image.rows.len()),
-        (Constant::Paths, image.paths.len()),
-        (Constant::Chunks, image.chunks.len()),
-    ] {
-        image.config.set(constant, index(length));
-    }
-    Ok(image)
 }
 
 /// Appends sets to the chunks, and writes down where they begin.
@@ -247,56 +257,6 @@ fn is_tagged_only(interface: &Interface) -> bool {
     vlans.is_some_and(|vlans| !vlans.contains(&0))
 }
 
-/// Whether a program reaches all of a table of `bytes`.
-fn check_size(
-    interface: &Interface,
-    direction: Direction,
-    table: &'static str,
-    bytes: usize,
-) -> Result<(), CompileError> {
-    if bytes <= MAX_TABLE {
-        return Ok(());
-    }
-    Err(CompileError::TableTooLarge {
-        interface: interface.name.clone(),
-        direction,
-        table,
-        mebibytes: bytes.div_ceil(1 << 20),
-    })
-}
-
-/// The lists of a hook, if they fit.
-fn lists_of<'p>(
-    policy: &'p Policy,
-    interface: &Interface,
-    direction: Direction,
-    rules: &[&'p Rule],
-) -> Result<Lists<'p>, CompileError> {
-    if rules.len() > MAX_RULES {
-        return Err(CompileError::TooManyRules {
-            interface: interface.name.clone(),
-            direction,
-            rules: rules.len(),
-        });
-    }
-    let lists = Lists::of(policy, interface, direction, rules);
-    let words = lists.patterns.words();
-    if words > MAX_WORDS as usize {
-        return Err(CompileError::TooManyReplies {
-            interface: interface.name.clone(),
-            direction,
-            rules: rules.len(),
-            words,
-        });
-    }
-    if lists.longest > MAX_LISTS {
-        return Err(CompileError::TooManyLists {
-            lists: lists.longest,
-        });
-    }
-    Ok(lists)
-}
-
 impl TableImage {
     /// No table, and a policy that drops everything.
     const EMPTY: Self = Self {
@@ -311,10 +271,22 @@ impl TableImage {
         counters: Vec::new(),
     };
 
+    /// Writes down how many items there are of each kind whose number may be any.
+    fn count_items(&mut self) {
+        for (constant, length) in [
+            (Constant::Rows, self.rows.len()),
+            (Constant::Paths, self.paths.len()),
+            (Constant::Chunks, self.chunks.len()),
+        ] {
+            self.config.set(constant, index(length));
+        }
+    }
+
     /// The memory that the tables take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.transports)
+        size_of_val(&self.few)
+            + size_of_val(&*self.transports)
             + size_of_val(&*self.source_ports)
             + size_of_val(&*self.rows)
             + size_of_val(&*self.paths)

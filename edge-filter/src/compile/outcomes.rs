@@ -1,13 +1,12 @@
 //! The table of outcomes: what becomes of each combination of classes, where there are
 //! few of them.
 
-use std::collections::BTreeSet;
-
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::outcome::{OUTCOMES, Outcome};
 use edge_filter_ebpf::rules::outcome;
 
 use super::TableImage;
+use super::facts::ClassCounts;
 use super::fields::{Field, Fields};
 use super::index;
 
@@ -26,17 +25,18 @@ const FIELDS: [Field; 4] = [
 ];
 
 impl Outcomes {
-    /// Those of `fields`, whose rules `searched` knows by their vectors; `None` if there
-    /// are more than [`OUTCOMES`].
-    pub(super) fn of(fields: &Fields, searched: &TableImage) -> Option<Self> {
-        let classes = FIELDS.map(|field| {
-            let classes: BTreeSet<u32> = fields.classes(field).into_iter().collect();
-            Vec::from_iter(classes)
-        });
-        let count = classes
+    /// Whether fields of so many classes have no more than [`OUTCOMES`] combinations.
+    pub(super) fn can_hold(counts: &ClassCounts) -> bool {
+        let count = FIELDS
             .iter()
-            .try_fold(1_usize, |count, classes| count.checked_mul(classes.len()));
-        count.filter(|&count| count <= OUTCOMES)?;
+            .try_fold(1_usize, |count, &field| count.checked_mul(counts.of(field)));
+        count.is_some_and(|count| count <= OUTCOMES)
+    }
+
+    /// Those of `fields`, which it can hold, and whose rules `searched` knows by their
+    /// vectors; `None` if a search ran out.
+    pub(super) fn of(fields: &Fields, searched: &TableImage) -> Option<Self> {
+        let classes = FIELDS.map(|field| Vec::from_iter(fields.distinct_classes(field)));
         let [sources, destinations, transports, source_ports] = &classes;
         let mut table = Vec::new();
         for &source in sources {

@@ -64,6 +64,13 @@ fn numbers<T>(items: &[T], wanted: impl Fn(&T) -> bool) -> Vec<u32> {
     wanted.map(|(_, number)| number).collect()
 }
 
+/// How many chunks all of `sets` take.
+pub(super) fn chunk_count(sets: &[(Constant, Option<Set>)]) -> usize {
+    let sets = sets.iter().filter_map(|(_, set)| set.as_ref());
+    sets.map(|set| set.capacity.div_ceil(CHUNK_BITS) as usize)
+        .sum()
+}
+
 /// The set of `members`, all of them below `capacity`.
 pub(super) fn chunks(members: &[u32], capacity: u32) -> Vec<Chunk> {
     let mut chunks = vec![Chunk::default(); capacity.div_ceil(CHUNK_BITS) as usize];

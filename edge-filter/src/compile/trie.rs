@@ -15,13 +15,43 @@ use super::prefixes::{Leaf, mask};
 const WIDE_ROOT: usize = 64;
 
 /// The nodes of all tries of one hook.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trie {
     pub(super) rows: Vec<Row>,
     pub(super) paths: Vec<Path>,
+    /// How many rows are kept at most.
+    room: usize,
+    /// How many more there are, which are only counted.
+    beyond: usize,
 }
 
 impl Trie {
+    /// No trie, and room for `bytes` of rows.
+    pub(super) fn within(bytes: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            paths: Vec::new(),
+            room: bytes / size_of::<Row>(),
+            beyond: 0,
+        }
+    }
+
+    /// How many rows there are, those that there is no room for included.
+    pub(super) fn row_count(&self) -> usize {
+        self.rows.len() + self.beyond
+    }
+
+    /// The number of the first of `count` new rows.
+    fn new_rows(&mut self, count: usize, outside: Entry) -> usize {
+        let first = self.row_count();
+        if first + count <= self.room {
+            self.rows.resize(first + count, [outside.0; 256]);
+        } else {
+            self.beyond += count;
+        }
+        first
+    }
+
     /// Adds a trie for `leaves`, which are in the order of a walk and begin
     /// with the prefix of length 0. Returns its root, and the prefixes that addresses
     /// are compared with before.
@@ -77,19 +107,17 @@ impl Trie {
 
     /// A row indexed by the byte at `position`.
     fn branch(&mut self, leaves: &[Leaf], position: u32, outside: Entry) -> Entry {
-        let row = self.rows.len();
-        self.rows.push([outside.0; 256]);
+        let row = self.new_rows(1, outside);
         self.fill(row, leaves, position, outside);
         Entry::way(Kind::Branch, position, index(row))
     }
 
     /// A root indexed by two bytes: 256 rows in a block.
     fn wide(&mut self, leaves: &[Leaf], outside: Entry) -> Entry {
-        let first = self.rows.len();
-        self.rows.resize(first + 256, [outside.0; 256]);
+        let first = self.new_rows(256, outside);
         let mut around = [outside; 256];
         cover(leaves, 0, &mut around);
-        for (row, leaf) in self.rows[first..].iter_mut().zip(around) {
+        for (row, leaf) in self.rows.iter_mut().skip(first).zip(around) {
             *row = [leaf.0; 256];
         }
         for (byte, leaves) in by_byte(leaves, 0) {
@@ -105,7 +133,9 @@ impl Trie {
         for (byte, leaves) in by_byte(leaves, position) {
             entries[byte] = self.node(leaves, position + 1, entries[byte]);
         }
-        self.rows[row] = entries.map(|entry| entry.0);
+        if let Some(row) = self.rows.get_mut(row) {
+            *row = entries.map(|entry| entry.0);
+        }
     }
 }
 

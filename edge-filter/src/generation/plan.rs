@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::compile::{TableImage, compile};
+use crate::compile::TableImage;
+use crate::compile::budget::{Budget, compile_all};
 use crate::kernel::KernelError;
 use crate::kernel::device::{self, Device};
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, Interface, Policy};
 
 /// One device of one hook, and the tables that it gets.
 #[derive(Debug)]
@@ -27,30 +28,36 @@ pub type Overrides = HashMap<String, Vec<String>>;
 ///
 /// # Errors
 /// An override names no role; a role has no device, or one that is missing or
-/// taken; the rules do not fit the tables.
-pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, KernelError> {
+/// taken; the rules do not fit the tables, or the tables not the budget.
+pub fn plan(
+    policy: &Policy,
+    overrides: &Overrides,
+    budget: Budget,
+) -> Result<Vec<HookPlan>, KernelError> {
     check_overrides(policy, overrides)?;
+    let devices_of = |interface: &'_ Interface| {
+        let named = overrides.get(&interface.name);
+        named.unwrap_or(&interface.devices).clone()
+    };
+    let hooks = compile_all(policy, |interface| devices_of(interface).len(), budget)?;
     let mut plans: Vec<HookPlan> = Vec::new();
     for interface in &policy.interfaces {
         let role = &interface.name;
-        let mut images = Vec::new();
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            if policy.is_attached(role, direction) {
-                let image = compile(policy, interface, direction)
-                    .map_err(|error| KernelError::new("compile the policy").because(error))?;
-                images.push((direction, image));
-            }
-        }
+        let images: Vec<_> = hooks
+            .iter()
+            .filter(|hook| hook.known.interface == *role)
+            .map(|hook| (hook.known.direction, &hook.image))
+            .collect();
         if images.is_empty() {
             continue;
         }
-        let devices = overrides.get(role).unwrap_or(&interface.devices);
+        let devices = devices_of(interface);
         if devices.is_empty() {
             return Err(KernelError::new(format!("attach the role '{role}'"))
                 .because("it has no device")
                 .try_this(format!("name one with --interface {role}=DEVICE")));
         }
-        for name in devices {
+        for name in &devices {
             let device = device::find(name)?;
             if let Some(other) = plans.iter().find(|plan| plan.device.index == device.index) {
                 let attaching = KernelError::new(format!("attach the role '{role}' to {name}"));
@@ -68,7 +75,7 @@ pub fn plan(policy: &Policy, overrides: &Overrides) -> Result<Vec<HookPlan>, Ker
                 interface: role.clone(),
                 direction: *direction,
                 device: device.clone(),
-                image: image.clone(),
+                image: (*image).clone(),
             }));
         }
     }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::compile::CompileError;
+
 /// A failure: what was being done, to what, what the kernel answered, and what
 /// to try.
 #[derive(Debug)]
@@ -59,3 +61,16 @@ impl fmt::Display for KernelError {
 }
 
 impl Error for KernelError {}
+
+impl From<CompileError> for KernelError {
+    fn from(error: CompileError) -> Self {
+        let remedy = match &error {
+            CompileError::OverBudget(over) => Some(over.remedy()),
+            _ => None,
+        };
+        Self {
+            remedy,
+            ..Self::new("compile the policy").because(error)
+        }
+    }
+}

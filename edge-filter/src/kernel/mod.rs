@@ -21,6 +21,7 @@ mod sections;
 pub mod site;
 pub mod sockets;
 mod syscall;
+pub mod timing;
 
 pub use error::KernelError;
 pub use link::unpin;

@@ -69,7 +69,12 @@ pub fn load(
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
     config.set(Constant::SoftwareLengths, software_lengths.into());
-    let outcomes: Vec<u8> = image.outcomes.iter().flat_map(outcome_bytes).collect();
+    let outcomes: Vec<u8> = image
+        .outcomes
+        .iter()
+        .copied()
+        .flat_map(outcome_bytes)
+        .collect();
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
     // A search may look at as many words behind a vector as one aggregate word tells of.
     let mut chunks = image.chunks.clone();
@@ -336,7 +341,7 @@ fn count(length: usize) -> u32 {
 }
 
 /// An outcome as it lies in memory.
-fn outcome_bytes(outcome: &Outcome) -> Vec<u8> {
+fn outcome_bytes(outcome: Outcome) -> Vec<u8> {
     let words = outcome.words();
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

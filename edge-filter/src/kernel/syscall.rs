@@ -11,8 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 // enum bpf_cmd and friends, include/uapi/linux/bpf.h.
+const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
@@ -32,6 +34,14 @@ pub(super) enum AttachType {
     TcxEgress = 47,
 }
 
+/// What a program is for, `enum bpf_prog_type`.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(super) enum ProgramKind {
+    Classifier = 3,
+    Xdp = 6,
+}
+
 /// `struct bpf_link_info`, as far as links on a device fill it.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
@@ -44,6 +54,30 @@ pub(super) struct LinkInfo {
     /// 0 once the device is gone.
     pub(super) device_index: u32,
     tail: [u32; 11],
+}
+
+/// The head of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[derive(Default)]
+#[repr(C)]
+struct ProgramLoad {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+}
+
+/// The head of `test` in `union bpf_attr`.
+#[derive(Default)]
+#[repr(C)]
+struct TestRun {
+    program: u32,
+    answer: u32,
+    length: u32,
+    length_out: u32,
+    frame: u64,
+    frame_out: u64,
+    repeat: u32,
+    nanoseconds: u32,
 }
 
 #[derive(Default)]
@@ -109,6 +143,29 @@ struct ObjectId {
     id: u32,
     next: u32,
     flags: u32,
+}
+
+/// Loads a program of `instructions`, in the kernel's own encoding, that calls nothing.
+pub(super) fn program_load(kind: ProgramKind, instructions: &[u64]) -> io::Result<OwnedFd> {
+    let attributes = ProgramLoad {
+        kind: kind as u32,
+        instruction_count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        instructions: instructions.as_ptr().addr() as u64,
+        license: c"Dual MIT/GPL".as_ptr().addr() as u64,
+    };
+    owned(bpf(BPF_PROG_LOAD, &attributes)?)
+}
+
+/// Runs a program `repeat` times on a copy of `frame`.
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<()> {
+    let mut attributes = TestRun {
+        program: number(program),
+        length: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        frame: frame.as_ptr().addr() as u64,
+        repeat,
+        ..Default::default()
+    };
+    bpf_answering(BPF_PROG_TEST_RUN, &mut attributes).map(drop)
 }
 
 /// Attaches a program; `flags` are `XDP_FLAGS_*` or `BPF_F_BEFORE` and the like.

@@ -68,7 +68,7 @@ impl Lookup {
             .zip(0..)
             .map(|(prefix, class)| (prefix, Entry::leaf(class, 0)))
             .collect();
-        let mut trie = Trie::default();
+        let mut trie = Trie::within(usize::MAX);
         // Something stands before it, as in a hook's tables.
         trie.rows.push([u32::MAX; 256]);
         trie.paths.push(Path::default());
