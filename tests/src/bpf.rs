@@ -11,6 +11,7 @@ const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 
 /// What a program is for (`enum bpf_prog_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,11 @@ pub(crate) enum ProgramType {
 }
 
 /// `enum bpf_map_type`.
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
+
+/// That the frames of a test run go where the program sends them.
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 /// The head of `union bpf_attr` for `BPF_MAP_CREATE`; the kernel takes what is not
 /// given for zero.
@@ -72,6 +77,22 @@ struct TestRun {
     data_out: u64,
     repeat: u32,
     duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    padding: u32,
+}
+
+/// For `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+struct GetFdById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
 }
 
 /// What became of the runs of a program.
@@ -89,16 +110,8 @@ pub(crate) fn lru_with<const N: usize>(
     key: &[u64; N],
     value: &u64,
 ) -> io::Result<OwnedFd> {
-    let map = bpf_fd(
-        BPF_MAP_CREATE,
-        &mut MapCreate {
-            map_type: BPF_MAP_TYPE_LRU_HASH,
-            key_size: u32::try_from(size_of_val(key)).map_err(io::Error::other)?,
-            value_size: u32::try_from(size_of_val(value)).map_err(io::Error::other)?,
-            max_entries: entries,
-            map_flags: 0,
-        },
-    )?;
+    let (key_size, value_size) = (size_of_val(key), size_of_val(value));
+    let map = map(BPF_MAP_TYPE_LRU_HASH, key_size, value_size, entries)?;
     bpf(
         BPF_MAP_UPDATE_ELEM,
         &mut UpdateElem {
@@ -110,6 +123,24 @@ pub(crate) fn lru_with<const N: usize>(
         },
     )?;
     Ok(map)
+}
+
+/// Makes an array of one number, zero.
+pub(crate) fn cell() -> io::Result<OwnedFd> {
+    map(BPF_MAP_TYPE_ARRAY, size_of::<u32>(), size_of::<u64>(), 1)
+}
+
+fn map(map_type: u32, key: usize, value: usize, max_entries: u32) -> io::Result<OwnedFd> {
+    bpf_fd(
+        BPF_MAP_CREATE,
+        &mut MapCreate {
+            map_type,
+            key_size: u32::try_from(key).map_err(io::Error::other)?,
+            value_size: u32::try_from(value).map_err(io::Error::other)?,
+            max_entries,
+            map_flags: 0,
+        },
+    )
 }
 
 /// Loads a program of `instructions`, in the kernel's own encoding, under `name`.
@@ -140,6 +171,28 @@ pub(crate) fn load(
 
 /// Runs a program `repeats` times on `frame`.
 pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> io::Result<Runs> {
+    run(program, frame, repeats, 0, 0)
+}
+
+/// Runs a program on `frames` copies of `frame`, which go where the program sends them,
+/// `batch` at a time, and are judged there before the next: what the receiving
+/// device does is part of the time. The copies are used again and again, as the program left them.
+pub(crate) fn run_live(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    frames: u32,
+    batch: u32,
+) -> io::Result<Runs> {
+    run(program, frame, frames, BPF_F_TEST_XDP_LIVE_FRAMES, batch)
+}
+
+fn run(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    repeat: u32,
+    flags: u32,
+    batch_size: u32,
+) -> io::Result<Runs> {
     let mut attributes = TestRun {
         prog_fd: number(program)?,
         retval: 0,
@@ -147,14 +200,34 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> i
         data_size_out: 0,
         data_in: frame.as_ptr() as u64,
         data_out: 0,
-        repeat: repeats,
+        repeat,
         duration: 0,
+        ctx_size_in: 0,
+        ctx_size_out: 0,
+        ctx_in: 0,
+        ctx_out: 0,
+        flags,
+        cpu: 0,
+        batch_size,
+        padding: 0,
     };
     bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
     Ok(Runs {
         answer: attributes.retval,
         nanoseconds: attributes.duration,
     })
+}
+
+/// The program of this id, as long as the kernel has it.
+pub(crate) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    bpf_fd(
+        BPF_PROG_GET_FD_BY_ID,
+        &mut GetFdById {
+            id,
+            next_id: 0,
+            open_flags: 0,
+        },
+    )
 }
 
 /// A descriptor as bpf(2) takes it.

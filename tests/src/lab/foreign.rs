@@ -1,5 +1,5 @@
 //! Programs that are not edge-filter's, attached as others would attach theirs. They
-//! pass everything.
+//! pass everything, or drop everything.
 
 use std::ffi::CString;
 use std::io;
@@ -12,11 +12,10 @@ use nix::libc;
 use nix::net::if_::if_nametoindex;
 
 use super::wire::End;
-use crate::bpf::{ProgramType, bpf, bpf_fd, load, number};
+use crate::bpf::{ProgramType, bpf, bpf_fd, load, number, program_by_id};
 
 /// The commands and constants of bpf(2) that are needed here (linux/bpf.h).
 const BPF_OBJ_PIN: libc::c_long = 6;
-const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_XDP: u32 = 37;
@@ -25,7 +24,9 @@ const BPF_F_BEFORE: u32 = 1 << 3;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// `r0 = XDP_PASS; exit`, as the kernel's instruction encoding has it.
+/// `r0 = XDP_DROP; exit`, as the kernel's instruction encoding has it.
+const XDP_DROP: [u64; 2] = [0x0000_0001_0000_00b7, 0x95];
+/// `r0 = XDP_PASS; exit`.
 const XDP_PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
 /// `r0 = TCX_NEXT; exit`: minus one, which leaves the verdict to others.
 const TCX_NEXT: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
@@ -66,18 +67,15 @@ struct LinkDetach {
     link_fd: u32,
 }
 
-/// For `BPF_PROG_GET_FD_BY_ID`.
-#[repr(C)]
-struct GetFdById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
-}
-
 impl Foreign {
     /// Loads one for what arrives.
     pub fn load() -> Result<Self> {
         Self::load_kind(ProgramType::Xdp, &XDP_PASS)
+    }
+
+    /// Loads one for what arrives that drops everything.
+    pub fn load_dropping() -> Result<Self> {
+        Self::load_kind(ProgramType::Xdp, &XDP_DROP)
     }
 
     /// Loads one for what leaves.
@@ -161,14 +159,7 @@ impl Drop for ForeignLink {
 
 /// Whether the kernel still has the program of this id.
 pub fn program_exists(id: u32) -> Result<bool> {
-    match bpf_fd(
-        BPF_PROG_GET_FD_BY_ID,
-        &mut GetFdById {
-            id,
-            next_id: 0,
-            open_flags: 0,
-        },
-    ) {
+    match program_by_id(id) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("ask for program {id}")),

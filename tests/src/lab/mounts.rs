@@ -32,6 +32,20 @@ pub struct Mounts {
 impl Mounts {
     /// Makes the namespace and mounts both file systems.
     pub fn new() -> Result<Self> {
+        Self::by(prepare)
+    }
+
+    /// The same with another bpffs above everything: for programs that know no other place
+    /// for one. Files of the scratch directory are out of their sight.
+    pub fn with_bpffs_at_root() -> Result<Self> {
+        Self::by(|| {
+            let prepared = prepare()?;
+            mount_bpffs(Path::new(ROOT))?;
+            Ok(prepared)
+        })
+    }
+
+    fn by(prepare: impl FnOnce() -> Result<(OwnedFd, OwnedFd)> + Send) -> Result<Self> {
         let (namespace, root) = in_thread(prepare).context("make private mounts")?;
         Ok(Self {
             namespace: Arc::new(namespace),
@@ -124,7 +138,12 @@ fn prepare() -> Result<(OwnedFd, OwnedFd)> {
     let bpffs = root.join("bpffs");
     fs::create_dir(&bpffs)?;
     fs::create_dir(root.join("state"))?;
-    mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), NONE).context("mount a bpffs")?;
+    mount_bpffs(&bpffs)?;
     let namespace = File::open("/proc/thread-self/ns/mnt")?;
     Ok((namespace.into(), File::open(root)?.into()))
+}
+
+fn mount_bpffs(place: &Path) -> Result<()> {
+    const NONE: Option<&str> = None;
+    mount(Some("bpffs"), place, Some("bpf"), MsFlags::empty(), NONE).context("mount a bpffs")
 }
