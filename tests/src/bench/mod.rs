@@ -1,14 +1,31 @@
 //! `cargo xtask bench`: what the program costs, by `BPF_PROG_TEST_RUN`, over a program
-//! that does nothing.
+//! that does nothing; how many packets per second it takes across a wire; both beside
+//! other filters; and how long an update of the rules takes.
 //!
 //! Everything is measured in rounds that go through all cases, forwards and backwards in
 //! turn, so that a machine that becomes slower does so for all of them. A case's cost is
-//! what it takes longer than the no-op of the same round; what is told is the median
-//! over the rounds, with the least and the most.
+//! what it takes longer than the no-op of the same round, a rate is held against that
+//! of a program that does nothing else; what is told is the median over the rounds, with
+//! the least and the most.
 
+mod assembly;
+mod bar;
 mod documented;
+mod generator;
+mod peers;
+mod plan;
+mod progress;
+mod rate;
+mod receiver;
 mod reference;
 mod report;
+mod results;
+mod ruleset;
+mod runner;
+mod spread;
+mod throughput;
+mod traffic;
+mod updates;
 
 use std::os::fd::BorrowedFd;
 
@@ -18,9 +35,18 @@ use crate::bpf::test_run;
 use crate::judge::require_root;
 use crate::lab::mounts::Mounts;
 
-pub use report::{Figure, Report};
+pub use bar::{Bar, Side};
+pub use peers::Tool;
+pub use plan::{Part, Plan, measure};
+pub use rate::Rate;
+pub use report::{Figure, Machine, Report};
+pub use results::Results;
+pub use runner::Volume;
+pub use spread::Spread;
+pub use updates::Update;
 
 use documented::Documented;
+use peers::costs::Costs;
 use reference::References;
 
 /// How much is measured.
@@ -54,7 +80,7 @@ enum NoOp {
     Classifier,
 }
 
-/// Runs the benchmark.
+/// Measures what the programs cost.
 ///
 /// # Errors
 /// A program cannot be loaded or run, or does not judge a case as it should.
@@ -74,18 +100,26 @@ pub fn run(effort: Effort) -> Result<Report> {
     let mut documented = Documented::load(&mounts)?;
     let verified = documented.verified_instructions();
     documented.judge()?;
+    let mut others = Costs::load()?;
+    others.judge(&documented)?;
     let mut cases = references.cases();
     cases.extend(documented.cases());
+    cases.extend(others.cases(&documented));
     for round in 0..effort.rounds {
-        let mut order: Vec<&mut Case<'_>> = cases.iter_mut().collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for case in order {
+        for case in in_turn(round, &mut cases) {
             case.measure(effort.repeats)?;
         }
     }
     Ok(Report::new(effort, verified, &cases))
+}
+
+/// The order of a round: forwards, then backwards, and so on.
+fn in_turn<T>(round: u32, items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut order: Vec<T> = items.into_iter().collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
 }
 
 impl Case<'_> {

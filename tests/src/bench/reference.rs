@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
+use super::assembly::{FRAME_POINTER, FUNC_MAP_LOOKUP_ELEM, answering, code, instruction, map_fd};
 use super::{Case, NoOp};
-use crate::bpf::{ProgramType, load, lru_with, number};
+use crate::bpf::{ProgramType, load, lru_with};
 
 /// The programs.
 pub(super) struct References {
@@ -19,20 +20,6 @@ pub(super) struct References {
 const XDP_PASS: u32 = 2;
 const TCX_NEXT: u32 = u32::MAX;
 
-/// The parts of an instruction's code (include/uapi/linux/bpf.h).
-const BPF_ST_DW_MEM: u8 = 0x7a;
-const BPF_ALU64_MOV_X: u8 = 0xbf;
-const BPF_ALU64_MOV_K: u8 = 0xb7;
-const BPF_ALU64_ADD_K: u8 = 0x07;
-const BPF_LD_IMM_DW: u8 = 0x18;
-const BPF_CALL: u8 = 0x85;
-const BPF_EXIT: u8 = 0x95;
-/// That an immediate is the descriptor of a map.
-const BPF_PSEUDO_MAP_FD: u8 = 1;
-const BPF_FUNC_MAP_LOOKUP_ELEM: u32 = 1;
-/// The frame pointer.
-const R10: u8 = 10;
-
 /// As many words as a tuple of the flow table has.
 const KEY_WORDS: i16 = 5;
 /// Each of them.
@@ -42,38 +29,19 @@ const ENTRIES: u32 = 65_536;
 /// Any frame that the kernel takes.
 const FRAME: [u8; 64] = [0; 64];
 
-/// An instruction as the kernel encodes it.
-fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: u32) -> u64 {
-    let offset = u16::from_ne_bytes(offset.to_ne_bytes());
-    u64::from(code)
-        | u64::from(to | from << 4) << 8
-        | u64::from(offset) << 16
-        | u64::from(immediate) << 32
-}
-
-/// `return answer`.
-fn answering(answer: u32) -> [u64; 2] {
-    [
-        instruction(BPF_ALU64_MOV_K, 0, 0, 0, answer),
-        instruction(BPF_EXIT, 0, 0, 0, 0),
-    ]
-}
-
 /// A lookup of [`KEY`] in `map`.
 fn lookup(map: &OwnedFd) -> Result<Vec<u64>> {
     let begin = -8 * KEY_WORDS;
     let mut instructions: Vec<u64> = (0..KEY_WORDS)
-        .map(|word| instruction(BPF_ST_DW_MEM, R10, 0, begin + 8 * word, KEY))
+        .map(|word| instruction(code::ST_DW, FRAME_POINTER, 0, begin + 8 * word, KEY))
         .collect();
     let begin = u32::from_ne_bytes(i32::from(begin).to_ne_bytes());
-    let map = number(map.as_fd())?;
     instructions.extend([
-        instruction(BPF_ALU64_MOV_X, 2, R10, 0, 0),
-        instruction(BPF_ALU64_ADD_K, 2, 0, 0, begin),
-        instruction(BPF_LD_IMM_DW, 1, BPF_PSEUDO_MAP_FD, 0, map),
-        0,
-        instruction(BPF_CALL, 0, 0, 0, BPF_FUNC_MAP_LOOKUP_ELEM),
+        instruction(code::MOV_X, 2, FRAME_POINTER, 0, 0),
+        instruction(code::ADD_K, 2, 0, 0, begin),
     ]);
+    instructions.extend(map_fd(1, map.as_fd())?);
+    instructions.push(instruction(code::CALL, 0, 0, 0, FUNC_MAP_LOOKUP_ELEM));
     instructions.extend(answering(XDP_PASS));
     Ok(instructions)
 }

@@ -8,13 +8,14 @@ use comfy_table::{CellAlignment, Table};
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
+use super::bar::Bar;
+use super::peers::costs::{PORTS_ONLY, XDP_FILTER};
+use super::spread::Spread;
 use super::{Case, Effort, NoOp};
 
-/// A whole run.
+/// What the programs cost.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The machine, as it names itself.
-    pub machine: Machine,
     /// How often each round ran a program on a frame.
     pub repeats: u32,
     /// How many rounds there were.
@@ -33,6 +34,9 @@ pub struct Machine {
     /// The kernel's release.
     pub kernel: String,
 }
+
+/// The packet that all of them let pass.
+const HIT: &str = "a rule, IPv4";
 
 /// How many instructions the verifier processed.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -70,36 +74,81 @@ impl Report {
             Figure::new(case, added.collect())
         });
         Self {
-            machine: Machine::this(),
             repeats: effort.repeats,
             rounds: effort.rounds,
             verified_instructions: Verified { inbound, outbound },
             figures: figures.collect(),
         }
     }
+
+    /// How much more, or how much less, xdp-filter is to cost.
+    fn bars_of_others(&self) -> [Bar; 2] {
+        let cost = |of: &str| self.median(&format!("{of}: {HIT}"));
+        let [both, tcp] = XDP_FILTER;
+        let over = |dividend: Option<f64>, divisor: Option<f64>| Some(dividend? / divisor?);
+        [
+            Bar::at_least(
+                format!("{both} ÷ edge-filter, {HIT}"),
+                5.0,
+                over(cost(both), cost("inbound")),
+            ),
+            Bar::at_most(
+                format!("edge-filter ({PORTS_ONLY}) ÷ {tcp}, {HIT}"),
+                1.5,
+                over(cost(PORTS_ONLY), cost(tcp)),
+            ),
+        ]
+    }
+
+    /// The median of a case.
+    pub(super) fn median(&self, name: &str) -> Option<f64> {
+        let figure = self.figures.iter().find(|figure| figure.name == name);
+        figure.map(|figure| figure.median)
+    }
+
+    /// What it is held against.
+    pub(super) fn bars(&self) -> Vec<Bar> {
+        let mut bars: Vec<Bar> = [
+            ("inbound: a rule, IPv4", 15.0),
+            ("inbound: no rule, IPv4", 15.0),
+            ("inbound: a rule, IPv6", 25.0),
+        ]
+        .into_iter()
+        .map(|(case, bar)| {
+            Bar::at_most(format!("{case}: ns over the no-op"), bar, self.median(case))
+        })
+        .collect();
+        let Verified { inbound, outbound } = self.verified_instructions;
+        let verified = f64::from(inbound.max(outbound));
+        bars.push(Bar::at_most(
+            "verified instructions, documented policy",
+            200_000.0,
+            Some(verified),
+        ));
+        bars.extend(self.bars_of_others());
+        bars
+    }
 }
 
 impl Figure {
-    fn new(case: &Case<'_>, mut rounds: Vec<f64>) -> Self {
-        rounds.sort_by(f64::total_cmp);
-        let middle = rounds.len() / 2;
-        let median = if rounds.len() % 2 == 1 {
-            rounds[middle]
-        } else {
-            f64::midpoint(rounds[middle - 1], rounds[middle])
-        };
+    fn new(case: &Case<'_>, rounds: Vec<f64>) -> Self {
+        let Spread {
+            median,
+            least,
+            most,
+        } = Spread::of(rounds).expect("there is a round");
         Self {
             name: case.name.clone(),
             counter: case.counter.clone(),
             median,
-            least: rounds[0],
-            most: rounds[rounds.len() - 1],
+            least,
+            most,
         }
     }
 }
 
 impl Machine {
-    fn this() -> Self {
+    pub(super) fn this() -> Self {
         let unknown = || "unknown".to_owned();
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = processors
@@ -116,7 +165,6 @@ impl Machine {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            machine,
             repeats,
             rounds,
             verified_instructions: Verified { inbound, outbound },
@@ -133,7 +181,6 @@ impl fmt::Display for Report {
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        writeln!(f, "{}, Linux {}", machine.processor, machine.kernel)?;
         writeln!(
             f,
             "{rounds} rounds of {repeats} runs; nanoseconds over the no-op, but for the no-ops"

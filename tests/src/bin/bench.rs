@@ -1,14 +1,93 @@
-//! `cargo xtask bench`: what the program costs.
+//! `cargo xtask bench`: what the program costs, and how fast it is.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use edge_filter_tests::bench::{Effort, run};
+use clap::Parser;
+use edge_filter_tests::bench::{Effort, Part, Plan, Volume, measure};
+
+/// Measures what edge-filter costs, and how fast it is, beside other filters (needs root)
+#[derive(Parser)]
+#[command(name = "bench", bin_name = "cargo xtask bench")]
+struct Arguments {
+    /// Measure only these parts
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_enum)]
+    only: Vec<Only>,
+    /// How often each round runs a program on a frame
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    repeats: u32,
+    /// How many rounds go through all programs, forwards and backwards in turn
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    rounds: u32,
+    /// About how long a run of packets lasts
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    milliseconds: u64,
+    /// How many rounds go through all receivers of packets
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    wire_rounds: u32,
+    /// How many updates of each kind there are
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    updates: u32,
+    /// Write the figures to this file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The parts, as they are called on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Only {
+    /// What the programs cost
+    Program,
+    /// Packets per second across a veth pair
+    Throughput,
+    /// The same of other filters
+    Peers,
+    /// How long updates of the rules take
+    Updates,
+}
+
+/// The most frames of a run.
+const FRAMES: u32 = 50_000_000;
+
+impl From<Only> for Part {
+    fn from(only: Only) -> Self {
+        match only {
+            Only::Program => Self::Program,
+            Only::Throughput => Self::Throughput,
+            Only::Peers => Self::Peers,
+            Only::Updates => Self::Updates,
+        }
+    }
+}
+
+impl From<&Arguments> for Plan {
+    fn from(arguments: &Arguments) -> Self {
+        let parts = if arguments.only.is_empty() {
+            Part::ALL.into()
+        } else {
+            arguments.only.iter().map(|only| (*only).into()).collect()
+        };
+        Self {
+            parts,
+            effort: Effort {
+                repeats: arguments.repeats,
+                rounds: arguments.rounds,
+            },
+            volume: Volume {
+                time: Duration::from_millis(arguments.milliseconds),
+                frames: FRAMES,
+                rounds: arguments.wire_rounds,
+            },
+            updates: arguments.updates,
+        }
+    }
+}
 
 fn main() -> ExitCode {
-    match measure() {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -17,25 +96,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// `bench REPEATS ROUNDS [FILE]`: prints the table, and writes the JSON to `FILE`.
-fn measure() -> Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    let mut number = |name: &str| -> Result<u32> {
-        let argument = arguments.next().with_context(|| format!("no {name}"))?;
-        let argument = argument.to_string_lossy();
-        let number = argument.parse();
-        number.with_context(|| format!("{name}: '{argument}' is no number"))
-    };
-    let effort = Effort {
-        repeats: number("number of repeats")?,
-        rounds: number("number of rounds")?,
-    };
-    let file = arguments.next().map(PathBuf::from);
-    let report = run(effort)?;
-    println!("{report}");
-    if let Some(file) = file {
-        let json = serde_json::to_string_pretty(&report)?;
-        fs::write(&file, json + "\n").with_context(|| format!("write {}", file.display()))?;
+/// Measures, prints the tables, and writes the files.
+fn run(arguments: &Arguments) -> Result<()> {
+    let results = measure(&arguments.into())?;
+    print!("{results}");
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(&results)?;
+        fs::write(file, json + "\n").with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())
 }

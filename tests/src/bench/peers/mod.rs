@@ -1,0 +1,115 @@
+//! Other filters under the same rules, on wires of the same kind, in the same run:
+//! xdp-filter, nftables and iptables.
+//!
+//! What each of them can say of a policy it says: nftables the rules, the protected
+//! sources, ARP and neighbour discovery; iptables the IPv4 part of it; xdp-filter
+//! nothing but the ports. None looks for the faults of a frame that edge-filter looks
+//! for, and none is asked for replies.
+
+pub(super) mod costs;
+mod iptables;
+mod nftables;
+mod rules;
+mod tool;
+mod xdp_filter;
+
+use anyhow::{Context, Result};
+
+use super::bar::Bar;
+use super::documented::{POLICY, ROLE};
+use super::progress::say;
+use super::rate::Rate;
+use super::receiver::{Product, Receiver, Reference};
+use super::ruleset;
+use super::runner::{Cores, Volume, cores};
+use super::throughput::{DOCUMENTED, contest, our_name};
+use super::traffic::{Fate, Traffic};
+use iptables::Iptables;
+use nftables::Nftables;
+use xdp_filter::XdpFilter;
+
+pub(super) use nftables::{Form, script};
+pub(super) use rules::Rules;
+pub use tool::Tool;
+pub(super) use tool::{NFT, tools};
+
+/// How many rules the large policy has.
+pub(super) const MANY: usize = 10_000;
+
+/// Packets per second of all of them, beside edge-filter and a program that only drops.
+pub(super) fn measure(volume: Volume) -> Result<Vec<Rate>> {
+    let [traffic, _] = Traffic::NO_RULE;
+    let first = *cores()?.first().context("a core to run on")?;
+    let contest = |name: &str, receivers: Vec<Box<dyn Receiver>>| {
+        say(format_args!("packets per second of others: {name}"));
+        let receivers: Vec<&dyn Receiver> = receivers.iter().map(AsRef::as_ref).collect();
+        contest(&receivers, traffic, Cores::One(first), volume)
+    };
+
+    let rules = Rules::read(POLICY, ROLE)?;
+    let mut receivers = ours(&our_name(DOCUMENTED), POLICY)?;
+    receivers.extend(of_nftables(DOCUMENTED, &rules)?);
+    if let Some(filter) = XdpFilter::new(xdp_filter::TCP_AND_UDP, &rules)? {
+        receivers.push(Box::new(filter));
+    }
+    if let Some(filter) = Iptables::new(DOCUMENTED, &rules)? {
+        receivers.push(Box::new(filter));
+    }
+    let mut rates = contest(DOCUMENTED, receivers)?;
+
+    let (many, large) = (format!("{MANY} rules"), ruleset::policy(MANY));
+    let rules = Rules::read(&large, ruleset::ROLE)?;
+    let mut receivers = ours(&our_name(&many), &large)?;
+    receivers.extend(of_nftables(&many, &rules)?);
+    rates.extend(contest(&many, receivers)?);
+    Ok(rates)
+}
+
+fn ours(name: &str, policy: &str) -> Result<Vec<Box<dyn Receiver>>> {
+    Ok(vec![
+        Box::new(Reference::new(Fate::Dropped)?),
+        Box::new(Product::new(name, policy)?),
+    ])
+}
+
+/// `rules` in both forms, if nftables is installed.
+fn of_nftables(policy: &str, rules: &Rules) -> Result<Vec<Box<dyn Receiver>>> {
+    let mut receivers: Vec<Box<dyn Receiver>> = Vec::new();
+    for form in [Form::Sets, Form::Rules] {
+        if let Some(filter) = Nftables::new(policy, rules, form)? {
+            receivers.push(Box::new(filter));
+        }
+    }
+    Ok(receivers)
+}
+
+/// How much faster edge-filter is to be than nftables under the same policy.
+pub(super) fn bars(rates: &[Rate]) -> Vec<Bar> {
+    let ratio = |receiver: &str| rates.iter().find(|rate| rate.receiver == receiver)?.ratio;
+    let many = format!("{MANY} rules");
+    let over = |policy: &str, form| {
+        Some(ratio(&our_name(policy))? / ratio(&nftables::name(policy, form))?)
+    };
+    let of_documented = [Form::Rules, Form::Sets].map(|form| over(DOCUMENTED, form));
+    let [rules, sets] = of_documented;
+    let least = rules.zip(sets).map(|(rules, sets)| rules.min(sets));
+    [
+        (
+            format!("drop rate ÷ nftables, {DOCUMENTED}, in the faster of its forms"),
+            3.5,
+            least,
+        ),
+        (
+            format!("drop rate ÷ nftables, {many} as a concatenated interval set"),
+            3.0,
+            over(&many, Form::Sets),
+        ),
+        (
+            format!("drop rate ÷ nftables, {many} as rules"),
+            500.0,
+            over(&many, Form::Rules),
+        ),
+    ]
+    .map(|(name, bar, found)| Bar::at_least(name, bar, found))
+    .into()
+}
