@@ -21,7 +21,7 @@ pub(super) struct Iptables {
 /// The last rule, which counts the dropped.
 const DROP: &str = "-A PREROUTING -i external -j DROP";
 
-/// Where it keeps its lock, instead of on the machine's own file systems.
+/// What says where it keeps its lock, instead of on the machine's own file systems.
 const LOCK: &str = "XTABLES_LOCKFILE";
 
 impl Iptables {

@@ -48,7 +48,7 @@ impl XdpFilter {
             return Ok(None);
         };
         let mut lab = lab()?;
-        lab.mounts = Mounts::with_bpffs_at_root()?;
+        lab.mounts = Mounts::for_others()?;
         let run = |arguments: &[&str]| {
             let mut command = lab.edge.command_in(&filter, &lab.mounts);
             expect_exit(command.args(arguments), 0)
