@@ -132,6 +132,7 @@ fn other_filters_receive_and_count_the_same() -> Result<()> {
     let receivers: Vec<&str> = rates.iter().map(|rate| rate.receiver.as_str()).collect();
     for (tool, name, count) in [
         ("nft", "nftables, documented policy", 2),
+        ("nft", "nftables, 10 rules", 2),
         ("nft", "nftables, 10000 rules", 2),
         ("xdp-filter", "xdp-filter tcp,udp", 1),
         ("iptables-legacy", "iptables-legacy raw", 1),
@@ -148,6 +149,14 @@ fn other_filters_receive_and_count_the_same() -> Result<()> {
     }
     let has_nftables = is_installed(&results, "nft");
     assert_eq!(bars(&results, "÷ nftables"), [has_nftables; 3]);
+    let sizes = rates.iter().filter_map(|rate| rate.member.as_ref());
+    let ours = sizes.filter(|member| member.series == "edge-filter");
+    let ours: Vec<usize> = ours.map(|member| member.rules).collect();
+    assert_eq!(ours, [10, 100, 1000, 10_000]);
+    if has_nftables {
+        // However short the run, its 10,000 rules take longer than none.
+        assert!(results.picture()?.contains("nftables, as rules"));
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod documented;
 mod generator;
 mod peers;
 mod plan;
+pub mod plot;
 mod progress;
 mod rate;
 mod receiver;

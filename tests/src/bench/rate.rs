@@ -14,6 +14,9 @@ pub struct Rate {
     pub traffic: String,
     /// Who receives it.
     pub receiver: String,
+    /// Which of a series this is, if it is one.
+    #[serde(flatten)]
+    pub member: Option<Member>,
     /// How many cores send and receive.
     pub cores: u32,
     /// The frames of a run.
@@ -30,11 +33,22 @@ pub struct Rate {
     pub discarded: u32,
 }
 
+/// One of several receivers that differ in the number of their rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// What they have in common.
+    pub series: String,
+    /// How many rules this one has.
+    pub rules: usize,
+}
+
 /// The rounds of one receiver; one that does not count leaves its place empty.
 #[derive(Debug, Clone)]
 pub(super) struct Measured {
     /// Who receives.
     pub(super) receiver: String,
+    /// Which of a series that is.
+    pub(super) member: Option<Member>,
     /// The frames of a run.
     pub(super) frames: u32,
     /// How many runs did not count, and were repeated.
@@ -55,6 +69,7 @@ impl Rate {
         Self {
             traffic: traffic.to_owned(),
             receiver: measured.receiver.clone(),
+            member: measured.member.clone(),
             cores,
             frames: measured.frames,
             packets_per_second: Spread::of(runs().map(Run::rate)),
@@ -63,6 +78,21 @@ impl Rate {
             overflowed: Spread::of(runs().map(Run::overflowed_part))
                 .map_or(0.0, |spread| spread.median),
             discarded: measured.discarded,
+        }
+    }
+
+    /// Nanoseconds that a packet takes longer than one of `base`.
+    pub(super) fn nanoseconds_over_base(&self) -> Option<f64> {
+        Some((1.0 - self.ratio?) / self.packets_per_second?.median * 1e9)
+    }
+}
+
+impl Member {
+    /// The one with so many rules.
+    pub(super) fn new(series: impl Into<String>, rules: usize) -> Self {
+        Self {
+            series: series.into(),
+            rules,
         }
     }
 }

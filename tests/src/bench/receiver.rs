@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::rate::Member;
 use super::traffic::{Fate, Traffic};
 use crate::lab::foreign::{Foreign, ForeignLink};
 use crate::lab::product::Mode;
@@ -12,6 +13,11 @@ use crate::lab::{Lab, Plan, Shape, wire};
 pub(super) trait Receiver: Sync {
     /// What a table calls it.
     fn name(&self) -> &str;
+
+    /// Which of a series it is, if it is one of several that differ in their rules' number.
+    fn member(&self) -> Option<Member> {
+        None
+    }
 
     /// Where it stands.
     fn lab(&self) -> &Lab;
@@ -31,6 +37,7 @@ pub(super) struct Reference {
 pub(super) struct Product {
     lab: Lab,
     name: String,
+    member: Option<Member>,
 }
 
 /// A lab in which nobody has an address: what passes is discarded by the stack.
@@ -68,8 +75,17 @@ impl Product {
         let lab = lab()?;
         let file = lab.mounts.write("policy.yaml", policy)?;
         lab.apply(&file, Mode::Native)?;
-        let name = name.into();
-        Ok(Self { lab, name })
+        Ok(Self {
+            lab,
+            name: name.into(),
+            member: None,
+        })
+    }
+
+    /// The same as a member of a series.
+    pub(super) fn in_series(self, rules: usize) -> Self {
+        let member = Some(Member::new("edge-filter", rules));
+        Self { member, ..self }
     }
 }
 
@@ -94,6 +110,10 @@ impl Receiver for Reference {
 impl Receiver for Product {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn member(&self) -> Option<Member> {
+        self.member.clone()
     }
 
     fn lab(&self) -> &Lab {

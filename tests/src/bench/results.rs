@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::bar::{self, Bar};
-use super::peers::Tool;
+use super::peers::{self, Tool};
 use super::rate::{self, Rate};
 use super::report::{Machine, Report};
 use super::updates::{self, Update};
@@ -31,6 +32,16 @@ pub struct Results {
     pub tools: Vec<Tool>,
     /// What the figures are held against.
     pub bars: Vec<Bar>,
+}
+
+impl Results {
+    /// What a packet costs over the number of rules, as SVG.
+    ///
+    /// # Errors
+    /// It was not measured.
+    pub fn picture(&self) -> Result<String> {
+        peers::picture(self.peers.as_deref().unwrap_or_default())
+    }
 }
 
 impl fmt::Display for Results {

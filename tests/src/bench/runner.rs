@@ -148,6 +148,7 @@ impl<'r> Runner<'r> {
     pub(super) fn measured(&self, rounds: Vec<Option<Run>>) -> Measured {
         Measured {
             receiver: self.receiver.name().to_owned(),
+            member: self.receiver.member(),
             frames: self.frames,
             discarded: self.discarded,
             rounds,

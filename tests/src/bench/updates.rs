@@ -62,8 +62,8 @@ pub(super) fn measure(count: u32) -> Result<Vec<Update>> {
     for rules in SIZES {
         say(format_args!("updates of {rules} rules"));
         updates.push(of_edge_filter(rules, count)?);
-        for (form, name) in [(Form::Rules, "rules"), (Form::Sets, "sets")] {
-            updates.extend(of_nftables(rules, form, name, count)?);
+        for form in [Form::Rules, Form::Sets] {
+            updates.extend(of_nftables(rules, form, count)?);
         }
     }
     Ok(updates)
@@ -128,7 +128,7 @@ fn watched(lab: &Lab, policy: &Path) -> Result<(Duration, Duration)> {
 }
 
 /// `None` if nftables is not installed.
-fn of_nftables(rules: usize, form: Form, name: &str, count: u32) -> Result<Option<Update>> {
+fn of_nftables(rules: usize, form: Form, count: u32) -> Result<Option<Update>> {
     let Some(nft) = NFT.find() else {
         return Ok(None);
     };
@@ -149,7 +149,7 @@ fn of_nftables(rules: usize, form: Form, name: &str, count: u32) -> Result<Optio
         done.push(load(&opened)?.as_secs_f64());
     }
     Ok(Some(Update {
-        filter: format!("nft -f, as {name}"),
+        filter: format!("nft -f, as {}", form.as_str()),
         rules,
         done: Spread::of(done).context("there is an update")?,
         first_packet: None,

@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: what the program costs, and how fast it is.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use edge_filter_tests::bench::{Effort, Part, Plan, Volume, measure};
 
@@ -34,6 +34,10 @@ struct Arguments {
     /// Write the figures to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw what a packet costs over the number of rules to this file, as SVG; `peers`
+    /// measures it
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 /// The parts, as they are called on the command line.
@@ -98,11 +102,22 @@ fn main() -> ExitCode {
 
 /// Measures, prints the tables, and writes the files.
 fn run(arguments: &Arguments) -> Result<()> {
-    let results = measure(&arguments.into())?;
+    let plan = Plan::from(arguments);
+    ensure!(
+        arguments.plot.is_none() || plan.parts.contains(&Part::Peers),
+        "--plot draws what the part `peers` measures, which --only leaves out"
+    );
+    let results = measure(&plan)?;
     print!("{results}");
     if let Some(file) = &arguments.json {
-        let json = serde_json::to_string_pretty(&results)?;
-        fs::write(file, json + "\n").with_context(|| format!("write {}", file.display()))?;
+        write(file, &(serde_json::to_string_pretty(&results)? + "\n"))?;
+    }
+    if let Some(file) = &arguments.plot {
+        write(file, &results.picture()?)?;
     }
     Ok(())
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("write {}", file.display()))
 }

@@ -18,6 +18,9 @@ pub(super) struct Iptables {
     name: String,
 }
 
+/// What the names of all of them begin with.
+pub(super) const NAME: &str = "iptables-legacy raw";
+
 /// The last rule, which counts the dropped.
 const DROP: &str = "-A PREROUTING -i external -j DROP";
 
@@ -40,7 +43,7 @@ impl Iptables {
         )?;
         Ok(Some(Self {
             lab,
-            name: format!("iptables-legacy raw, {policy}"),
+            name: format!("{NAME}, {policy}"),
         }))
     }
 }

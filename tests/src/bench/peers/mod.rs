@@ -9,6 +9,7 @@
 pub(super) mod costs;
 mod iptables;
 mod nftables;
+mod picture;
 mod rules;
 mod tool;
 mod xdp_filter;
@@ -29,12 +30,13 @@ use nftables::Nftables;
 use xdp_filter::XdpFilter;
 
 pub(super) use nftables::{Form, script};
+pub(super) use picture::picture;
 pub(super) use rules::Rules;
 pub use tool::Tool;
 pub(super) use tool::{NFT, tools};
 
-/// How many rules the large policy has.
-pub(super) const MANY: usize = 10_000;
+/// How many rules the policies have that differ in nothing else.
+const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
 
 /// Packets per second of all of them, beside edge-filter and a program that only drops.
 pub(super) fn measure(volume: Volume) -> Result<Vec<Rate>> {
@@ -47,46 +49,51 @@ pub(super) fn measure(volume: Volume) -> Result<Vec<Rate>> {
     };
 
     let rules = Rules::read(POLICY, ROLE)?;
-    let mut receivers = ours(&our_name(DOCUMENTED), POLICY)?;
-    receivers.extend(of_nftables(DOCUMENTED, &rules)?);
-    if let Some(filter) = XdpFilter::new(xdp_filter::TCP_AND_UDP, &rules)? {
-        receivers.push(Box::new(filter));
+    let mut receivers: Vec<Box<dyn Receiver>> = vec![
+        Box::new(Reference::new(Fate::Dropped)?),
+        Box::new(Product::new(our_name(DOCUMENTED), POLICY)?),
+    ];
+    for form in [Form::Sets, Form::Rules] {
+        add(&mut receivers, Nftables::new(DOCUMENTED, &rules, form)?);
     }
-    if let Some(filter) = Iptables::new(DOCUMENTED, &rules)? {
-        receivers.push(Box::new(filter));
-    }
+    add(
+        &mut receivers,
+        XdpFilter::new(xdp_filter::TCP_AND_UDP, &rules)?,
+    );
+    add(&mut receivers, Iptables::new(DOCUMENTED, &rules)?);
     let mut rates = contest(DOCUMENTED, receivers)?;
 
-    let (many, large) = (format!("{MANY} rules"), ruleset::policy(MANY));
-    let rules = Rules::read(&large, ruleset::ROLE)?;
-    let mut receivers = ours(&our_name(&many), &large)?;
-    receivers.extend(of_nftables(&many, &rules)?);
-    rates.extend(contest(&many, receivers)?);
+    for size in SIZES {
+        let (name, policy) = (sized(size), ruleset::policy(size));
+        let rules = Rules::read(&policy, ruleset::ROLE)?;
+        let product = Product::new(our_name(&name), &policy)?;
+        let mut receivers: Vec<Box<dyn Receiver>> = vec![
+            Box::new(Reference::new(Fate::Dropped)?),
+            Box::new(product.in_series(size)),
+        ];
+        for form in [Form::Sets, Form::Rules] {
+            let filter = Nftables::new(&name, &rules, form)?;
+            add(&mut receivers, filter.map(|filter| filter.in_series(size)));
+        }
+        rates.extend(contest(&name, receivers)?);
+    }
     Ok(rates)
 }
 
-fn ours(name: &str, policy: &str) -> Result<Vec<Box<dyn Receiver>>> {
-    Ok(vec![
-        Box::new(Reference::new(Fate::Dropped)?),
-        Box::new(Product::new(name, policy)?),
-    ])
+/// Adds a receiver, if it is installed.
+fn add<R: Receiver + 'static>(receivers: &mut Vec<Box<dyn Receiver>>, receiver: Option<R>) {
+    receivers.extend(receiver.map(|receiver| Box::new(receiver) as Box<dyn Receiver>));
 }
 
-/// `rules` in both forms, if nftables is installed.
-fn of_nftables(policy: &str, rules: &Rules) -> Result<Vec<Box<dyn Receiver>>> {
-    let mut receivers: Vec<Box<dyn Receiver>> = Vec::new();
-    for form in [Form::Sets, Form::Rules] {
-        if let Some(filter) = Nftables::new(policy, rules, form)? {
-            receivers.push(Box::new(filter));
-        }
-    }
-    Ok(receivers)
+/// What a table calls the policy of so many rules.
+fn sized(rules: usize) -> String {
+    format!("{rules} rules")
 }
 
 /// How much faster edge-filter is to be than nftables under the same policy.
 pub(super) fn bars(rates: &[Rate]) -> Vec<Bar> {
     let ratio = |receiver: &str| rates.iter().find(|rate| rate.receiver == receiver)?.ratio;
-    let many = format!("{MANY} rules");
+    let many = sized(10_000);
     let over = |policy: &str, form| {
         Some(ratio(&our_name(policy))? / ratio(&nftables::name(policy, form))?)
     };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::super::rate::Member;
 use super::super::receiver::{Receiver, lab};
 use super::super::traffic::Traffic;
 use super::rules::{Flat, Rules};
@@ -27,6 +28,9 @@ pub(crate) enum Form {
 pub(super) struct Nftables {
     lab: Lab,
     name: String,
+    form: Form,
+    /// How many rules it has, as a member of a series.
+    rules: Option<usize>,
 }
 
 /// What counts the dropped.
@@ -62,22 +66,43 @@ impl Nftables {
         Ok(Some(Self {
             lab,
             name: name(policy, form),
+            form,
+            rules: None,
         }))
+    }
+
+    /// The same as a member of a series.
+    pub(super) fn in_series(self, rules: usize) -> Self {
+        Self {
+            rules: Some(rules),
+            ..self
+        }
     }
 }
 
 /// What a table calls it.
 pub(super) fn name(policy: &str, form: Form) -> String {
-    let form = match form {
-        Form::Rules => "rules",
-        Form::Sets => "sets",
-    };
-    format!("nftables, {policy} as {form}")
+    format!("nftables, {policy} as {}", form.as_str())
+}
+
+impl Form {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Rules => "rules",
+            Self::Sets => "sets",
+        }
+    }
 }
 
 impl Receiver for Nftables {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn member(&self) -> Option<Member> {
+        let series = format!("nftables, as {}", self.form.as_str());
+        self.rules.map(|rules| Member::new(series, rules))
     }
 
     fn lab(&self) -> &Lab {

@@ -14,6 +14,9 @@ use crate::lab::Lab;
 use crate::lab::mounts::Mounts;
 use crate::lab::product::expect_exit;
 
+/// What the names of all of them begin with.
+pub(super) const NAME: &str = "xdp-filter";
+
 /// What it is loaded with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Features {
@@ -72,7 +75,7 @@ impl XdpFilter {
         let program = program_by_id(id).context("take hold of xdp-filter's program")?;
         Ok(Some(Self {
             lab,
-            name: format!("xdp-filter {list}, the policy's ports"),
+            name: format!("{NAME} {list}, the policy's ports"),
             program,
         }))
     }
