@@ -171,7 +171,15 @@ pub(crate) fn load(
 
 /// Runs a program `repeats` times on `frame`.
 pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> io::Result<Runs> {
-    run(program, frame, repeats, 0, 0)
+    run(program, frame, &mut [], (repeats, 0, 0))
+}
+
+/// Runs a program once on `frame`, and returns what it made of it.
+#[cfg(test)]
+pub(crate) fn changed(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<Vec<u8>> {
+    let mut changed = vec![0; frame.len()];
+    run(program, frame, &mut changed, (1, 0, 0))?;
+    Ok(changed)
 }
 
 /// Runs a program on `frames` copies of `frame`, which go where the program sends them,
@@ -183,23 +191,27 @@ pub(crate) fn run_live(
     frames: u32,
     batch: u32,
 ) -> io::Result<Runs> {
-    run(program, frame, frames, BPF_F_TEST_XDP_LIVE_FRAMES, batch)
+    let flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    run(program, frame, &mut [], (frames, flags, batch))
 }
 
 fn run(
     program: BorrowedFd<'_>,
     frame: &[u8],
-    repeat: u32,
-    flags: u32,
-    batch_size: u32,
+    changed: &mut [u8],
+    (repeat, flags, batch_size): (u32, u32, u32),
 ) -> io::Result<Runs> {
     let mut attributes = TestRun {
         prog_fd: number(program)?,
         retval: 0,
         data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
-        data_size_out: 0,
+        data_size_out: u32::try_from(changed.len()).map_err(io::Error::other)?,
         data_in: frame.as_ptr() as u64,
-        data_out: 0,
+        data_out: if changed.is_empty() {
+            0
+        } else {
+            changed.as_mut_ptr() as u64
+        },
         repeat,
         duration: 0,
         ctx_size_in: 0,

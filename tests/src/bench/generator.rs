@@ -77,17 +77,9 @@ impl<'e> Generator<'e> {
     /// A generator that sends `stream` out of `end`.
     pub(super) fn new(end: &'e End, stream: Stream) -> Result<Self> {
         let device = end.namespace.enter(|| Ok(if_nametoindex(end.device)?))?;
-        let family = if stream.to.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        let counter = cell().context("make the generator's counter")?;
-        let program = instructions(&Places::of(family), stream.port.is_none(), device, &counter)?;
-        let program = load(ProgramType::Xdp, "generator", &program);
         Ok(Self {
             end,
-            program: program.context("load the generator")?,
+            program: program(stream, device)?,
             frame: frame(stream)?,
         })
     }
@@ -146,7 +138,20 @@ fn frame(stream: Stream) -> Result<Vec<u8>> {
     Ok(Frame::from(packet).to(stream.mac).bytes())
 }
 
-/// The program. The transport's checksum is left as it is: nobody gets to look at it.
+/// The program that makes the frames of `stream`, and sends them out of `device`.
+fn program(stream: Stream, device: u32) -> Result<OwnedFd> {
+    let family = if stream.to.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    // The program keeps it.
+    let counter = cell().context("make the generator's counter")?;
+    let program = instructions(&Places::of(family), stream.port.is_none(), device, &counter)?;
+    load(ProgramType::Xdp, "generator", &program).context("load the generator")
+}
+
+/// Its instructions. The transport's checksum is left as it is: nobody gets to look at it.
 fn instructions(
     places: &Places,
     rotate_port: bool,
@@ -183,7 +188,7 @@ fn instructions(
     ]);
     if rotate_port {
         work.extend([
-            alu(code::RSH_K, PART, 7),
+            alu(code::RSH_K, PART, 8),
             alu(code::AND_K, PART, 0xff1f),
             alu(code::OR_K, PART, 0x0020),
             store(places.ports + 2, PART),
@@ -207,4 +212,74 @@ fn instructions(
     program.extend(work);
     program.extend(answering(XDP_ABORTED));
     Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+
+    use super::*;
+    use crate::bpf::changed;
+    use crate::judge::require_root;
+
+    const FRAMES: usize = 20_000;
+
+    /// What the frames of a stream to `port` have, and how many of each there are.
+    fn assert_rotates(to: &str, port: Option<u16>) -> Result<()> {
+        let to: IpAddr = to.parse()?;
+        let stream = Stream {
+            to,
+            port,
+            mac: [2, 0, 0, 0, 0, 9],
+        };
+        // The device is not looked for before a frame is sent to it.
+        let program = program(stream, u32::from(u16::MAX))?;
+        let frame = frame(stream)?;
+        let (mut sources, mut from_ports, mut to_ports) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for _ in 0..FRAMES {
+            let frame = changed(program.as_fd(), &frame)?;
+            let packet = SlicedPacket::from_ethernet(&frame)?;
+            match packet.net.as_ref().context("a packet")? {
+                NetSlice::Ipv4(packet) => {
+                    let header = packet.header().to_header();
+                    assert_eq!(header.header_checksum, header.calc_header_checksum());
+                    assert_eq!(IpAddr::from(header.destination), to);
+                    sources.insert(IpAddr::from(header.source));
+                }
+                NetSlice::Ipv6(packet) => {
+                    assert_eq!(IpAddr::from(packet.header().destination_addr()), to);
+                    sources.insert(IpAddr::from(packet.header().source_addr()));
+                }
+                other @ NetSlice::Arp(_) => panic!("{other:?}"),
+            }
+            let Some(TransportSlice::Tcp(segment)) = &packet.transport else {
+                panic!("{packet:?}");
+            };
+            from_ports.insert(segment.source_port());
+            to_ports.insert(segment.destination_port());
+        }
+        assert!(sources.len() > FRAMES / 2, "{} sources", sources.len());
+        assert!(from_ports.len() > 10_000, "{} ports", from_ports.len());
+        assert!(from_ports.iter().all(|port| *port >= 32_768));
+        if let Some(port) = port {
+            assert_eq!(to_ports, BTreeSet::from([port]));
+        } else {
+            assert!(to_ports.len() > 5000, "to {} ports", to_ports.len());
+            assert!(to_ports.iter().all(|port| (8192..16_384).contains(port)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_frame_has_another_source_and_other_ports() -> Result<()> {
+        require_root();
+        for to in ["192.0.2.10", "2001:db8:1::10"] {
+            assert_rotates(to, None)?;
+            assert_rotates(to, Some(443))?;
+        }
+        Ok(())
+    }
 }

@@ -48,6 +48,7 @@ pub use updates::Update;
 
 use documented::Documented;
 use peers::costs::Costs;
+use progress::say;
 use reference::References;
 
 /// How much is measured.
@@ -107,6 +108,11 @@ pub fn run(effort: Effort) -> Result<Report> {
     cases.extend(documented.cases());
     cases.extend(others.cases(&documented));
     for round in 0..effort.rounds {
+        say(format_args!(
+            "what the programs cost: round {} of {}",
+            round + 1,
+            effort.rounds
+        ));
         for case in in_turn(round, &mut cases) {
             case.measure(effort.repeats)?;
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::bar::Bar;
 use super::peers::costs::{PORTS_ONLY, XDP_FILTER};
+use super::runner::cores;
 use super::spread::Spread;
 use super::{Case, Effort, NoOp};
 
@@ -33,7 +34,15 @@ pub struct Machine {
     pub processor: String,
     /// The kernel's release.
     pub kernel: String,
+    /// How many cores the benchmark may run on.
+    pub cores: usize,
+    /// How many others wanted a core in the minute before, on average (proc(5)): figures
+    /// of a machine that has something else to do are worth little.
+    pub load: Option<f64>,
 }
+
+/// The load from which on it is worth a note. Building the benchmark makes one, too.
+const BUSY: f64 = 2.0;
 
 /// The packet that all of them let pass.
 const HIT: &str = "a rule, IPv4";
@@ -154,10 +163,33 @@ impl Machine {
         let model = processors
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let load = fs::read_to_string("/proc/loadavg").ok();
         let release = uname().map(|name| name.release().to_string_lossy().into_owned());
         Self {
             processor: model.map_or_else(unknown, |(_, model)| model.to_owned()),
             kernel: release.unwrap_or_else(|_| unknown()),
+            cores: cores().map_or(0, |cores| cores.len()),
+            load: load.and_then(|load| load.split(' ').next()?.parse().ok()),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            processor,
+            kernel,
+            cores,
+            load,
+        } = self;
+        write!(f, "{processor}, Linux {kernel}, {cores} cores")?;
+        match load {
+            Some(load) if *load >= BUSY => write!(
+                f,
+                "\nNOTE: a load of {load} before anything was measured: others use the cores, and \
+                 the figures are worth little"
+            ),
+            _ => Ok(()),
         }
     }
 }

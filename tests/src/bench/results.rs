@@ -9,6 +9,7 @@ use super::bar::{self, Bar};
 use super::peers::{self, Tool};
 use super::rate::{self, Rate};
 use super::report::{Machine, Report};
+use super::throughput;
 use super::updates::{self, Update};
 
 /// Everything that was measured. A part that was not asked for is absent.
@@ -46,20 +47,25 @@ impl Results {
 
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { processor, kernel } = &self.machine;
-        writeln!(f, "{processor}, Linux {kernel}")?;
+        writeln!(f, "{}", self.machine)?;
         if let Some(report) = &self.program {
             writeln!(f, "\nWhat the programs cost\n{report}")?;
         }
         if let Some(rates) = &self.throughput {
             writeln!(
                 f,
-                "\nPackets per second across a veth pair\n{}",
+                "\nPackets per second across a veth pair\n{}\n{}",
+                throughput::SENT,
                 rate::table(rates)
             )?;
         }
         if let Some(rates) = &self.peers {
-            writeln!(f, "\nThe same of other filters\n{}", rate::table(rates))?;
+            writeln!(
+                f,
+                "\nThe same of other filters\n{}\n{}",
+                peers::COMPARED,
+                rate::table(rates)
+            )?;
         }
         if let Some(updates) = &self.updates {
             writeln!(
