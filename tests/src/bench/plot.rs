@@ -97,6 +97,8 @@ fn paint(
         .x_desc(chart.x)
         .y_desc(chart.y)
         .label_style((FONT, 14))
+        .x_label_formatter(&f64::to_string)
+        .y_label_formatter(&f64::to_string)
         .draw()
         .map_err(failed)?;
     for (place, Series { name, points }) in series.iter().enumerate() {
@@ -108,7 +110,7 @@ fn paint(
             .legend(move |at| sample(at, color.stroke_width(2)));
     }
     for (place, Level { name, y }) in levels.iter().enumerate() {
-        let color = Palette99::pick(series.len() + place).mix(0.6);
+        let color = Palette99::pick(series.len() + place).mix(0.8);
         let line = LineSeries::new([(left, *y), (right, *y)], color.stroke_width(1));
         let drawn = context.draw_series(line).map_err(failed)?;
         drawn
