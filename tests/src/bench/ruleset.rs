@@ -38,8 +38,8 @@ pub(super) fn opening(rules: usize, port: u16) -> String {
     let mut text = policy(rules - 1);
     let _ = writeln!(
         text,
-        "      - {{ id: opened, interface: {ROLE}, direction: inbound, to: {{ networks: [192.0.2.10], \
-         ports: [{port}] }}, protocol: tcp, action: allow }}"
+        "      - {{ id: opened, interface: {ROLE}, direction: inbound, to: {{ networks: \
+         [192.0.2.10], ports: [{port}] }}, protocol: tcp, action: allow }}"
     );
     text
 }

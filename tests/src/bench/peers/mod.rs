@@ -3,6 +3,7 @@
 
 pub(super) mod costs;
 mod iptables;
+mod nft_script;
 mod nftables;
 mod picture;
 mod rules;
@@ -24,7 +25,7 @@ use iptables::Iptables;
 use nftables::Nftables;
 use xdp_filter::XdpFilter;
 
-pub(super) use nftables::{Form, script};
+pub(super) use nft_script::{Form, script};
 pub(super) use picture::picture;
 pub(super) use rules::Rules;
 pub use tool::Tool;
