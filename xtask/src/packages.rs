@@ -1,5 +1,5 @@
-//! What the tests need from the system and cargo, and how it gets here: by the
-//! system's package manager, after saying so.
+//! What the tests and the benchmark need from the system and cargo, and how it gets here:
+//! by the system's package manager, after saying so.
 
 use std::{env, path::Path, process::Command};
 
@@ -7,12 +7,17 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{process, workspace::Workspace};
 
-/// A program that the tests run.
+/// A program that the tests run, or the benchmark.
 struct Program {
     name: &'static str,
     /// The package that holds it, by the names of apt, dnf, zypper and pacman.
     packages: [&'static str; 4],
 }
+
+const NFT: Program = Program {
+    name: "nft",
+    packages: ["nftables"; 4],
+};
 
 const PROGRAMS: &[Program] = &[
     Program {
@@ -23,10 +28,7 @@ const PROGRAMS: &[Program] = &[
         name: "tc",
         packages: ["iproute2", "iproute-tc", "iproute2", "iproute2"],
     },
-    Program {
-        name: "nft",
-        packages: ["nftables"; 4],
-    },
+    NFT,
 ];
 
 /// The programs that set up other filters, which the benchmark measures beside ours.
@@ -35,10 +37,7 @@ const FILTERS: &[Program] = &[
         name: "xdp-filter",
         packages: ["xdp-tools"; 4],
     },
-    Program {
-        name: "nft",
-        packages: ["nftables"; 4],
-    },
+    NFT,
     Program {
         name: "iptables-legacy",
         packages: ["iptables", "iptables-legacy", "iptables", "iptables-legacy"],
