@@ -98,14 +98,15 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// What it costs over its no-op in each round, the first of `bases` of that kind; the
-    /// no-op itself over nothing.
+    /// What it costs over the least that its no-op takes, the first of `bases` of that kind;
+    /// the no-op itself over nothing. What disturbs a round makes it longer, and only that:
+    /// no cost is told that is too small because its no-op was disturbed.
     pub(super) fn figure(&self, bases: &[Case<'_>]) -> Figure {
         let base = bases.iter().find(|base| base.no_op == self.no_op);
         let base = base.filter(|base| base.name != self.name);
-        let rounds = self.rounds.iter().enumerate();
-        let added = rounds
-            .map(|(round, nanoseconds)| nanoseconds - base.map_or(0.0, |base| base.rounds[round]));
+        let least = base.and_then(|base| base.rounds.iter().copied().reduce(f64::min));
+        let least = least.unwrap_or_default();
+        let added = self.rounds.iter().map(|nanoseconds| nanoseconds - least);
         Figure {
             name: self.name.clone(),
             counter: self.counter.clone(),

@@ -5,9 +5,9 @@
 //!
 //! Everything is measured in rounds that go through all cases, forwards and backwards in
 //! turn, so that a machine that becomes slower does so for all of them. A case's cost is
-//! what it takes longer than the no-op of the same round, a rate is held against that
-//! of a program that does nothing else; what is told is the median over the rounds, with
-//! the least and the most.
+//! what it takes longer than a no-op at its best, a rate is held against that of a program
+//! that does nothing else in the same round; what is told is the median over the rounds,
+//! with the least and the most.
 
 mod bar;
 mod budget;

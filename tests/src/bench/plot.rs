@@ -59,6 +59,17 @@ pub struct Level {
 const SIZE: (u32, u32) = (1120, 600);
 const CHART: u32 = 760;
 const FONT: &str = "sans-serif";
+/// Colors that most eyes tell apart (Okabe and Ito, "Color Universal Design"), in part.
+const COLORS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    BLACK,
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(128, 128, 128),
+];
 /// Of the legend: where it begins, how long a sample is, and the height of a line.
 const TOP: i32 = 60;
 const SAMPLE: i32 = 32;
@@ -128,6 +139,8 @@ fn paint(
         .x_desc(chart.x)
         .y_desc(chart.y)
         .label_style((FONT, 14))
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.1))
         .x_label_formatter(&f64::to_string)
         .y_label_formatter(&f64::to_string)
         .draw()
@@ -140,7 +153,7 @@ fn paint(
         line,
     } in series
     {
-        let style = Palette99::pick(*color).stroke_width(2);
+        let style = color_of(*color).stroke_width(2);
         let points: Vec<(f64, f64)> = points.iter().map(|(x, y)| (place(*x), *y)).collect();
         let line = *line;
         let drawn = match line.gap() {
@@ -157,7 +170,7 @@ fn paint(
     }
     let unused = series.iter().map(|series| series.color + 1).max();
     for (number, Level { name, y }) in levels.iter().enumerate() {
-        let color = Palette99::pick(unused.unwrap_or_default() + number);
+        let color = color_of(unused.unwrap_or_default() + number);
         let style = color.stroke_width(1);
         let line = LineSeries::new([(left, *y), (right, *y)], style);
         context.draw_series(line).map_err(failed)?;
@@ -198,6 +211,10 @@ impl Line {
             Self::Dotted => Some((2, 4)),
         }
     }
+}
+
+fn color_of(number: usize) -> RGBColor {
+    COLORS[number % COLORS.len()]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]

@@ -17,7 +17,7 @@ struct Arguments {
     #[arg(long, value_name = "PART", value_delimiter = ',', value_enum)]
     only: Vec<Part>,
     /// How often each round runs a program on a frame
-    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
     repeats: u32,
     /// How many rounds go through all programs, forwards and backwards in turn
     #[arg(long, value_name = "N", default_value_t = 15)]
