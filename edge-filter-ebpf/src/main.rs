@@ -191,6 +191,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn first_of_candidates(&self, classes: Classes, candidates: u64, first: u32) -> Match {
+        out_of_line::first_of_candidates(classes, candidates, first)
+    }
+
+    #[inline(always)]
     fn said_by_lists(&self, classes: Classes, begin: u32, end: u32) -> Counter {
         out_of_line::said_by_lists(classes, begin, end)
     }

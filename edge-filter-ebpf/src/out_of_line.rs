@@ -32,11 +32,27 @@ extern "C" fn edge_filter_search(
         source_port,
     };
     let (begin, end) = apart(words);
-    match search::words(&Maps, classes, begin, end) {
-        Match::Rule(rule) => rule,
-        Match::None => NO_MATCH,
-        Match::Internal => RAN_OUT,
-    }
+    number(search::words(&Maps, classes, begin, end))
+}
+
+/// The same among the `candidates` of 64 words from `first` on. The classes stand in halves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_candidates(
+    addresses: u64,
+    ports: u64,
+    candidates: u64,
+    first: u32,
+) -> u32 {
+    let (source, destination) = apart(addresses);
+    let (transport, source_port) = apart(ports);
+    let classes = Classes {
+        source,
+        destination,
+        transport,
+        source_port,
+    };
+    number(search::candidates(&Maps, classes, candidates, first))
 }
 
 /// The counter that two lists or more name, of the same words and classes.
@@ -63,7 +79,37 @@ extern "C" fn edge_filter_lists(
 pub(crate) fn first_of_many(classes: Classes, begin: u32, end: u32) -> Match {
     let [source, destination, transport, source_port] = classes.in_order();
     let words = together(begin, end);
-    match edge_filter_search(source, destination, transport, source_port, words) {
+    found(edge_filter_search(
+        source,
+        destination,
+        transport,
+        source_port,
+        words,
+    ))
+}
+
+#[inline(always)]
+pub(crate) fn first_of_candidates(classes: Classes, candidates: u64, first: u32) -> Match {
+    let [source, destination, transport, source_port] = classes.in_order();
+    let addresses = together(source, destination);
+    let ports = together(transport, source_port);
+    found(edge_filter_candidates(addresses, ports, candidates, first))
+}
+
+/// What was found, as a number.
+#[inline(always)]
+fn number(found: Match) -> u32 {
+    match found {
+        Match::Rule(rule) => rule,
+        Match::None => NO_MATCH,
+        Match::Internal => RAN_OUT,
+    }
+}
+
+/// What the number says.
+#[inline(always)]
+fn found(number: u32) -> Match {
+    match number {
         NO_MATCH => Match::None,
         RAN_OUT => Match::Internal,
         rule => Match::Rule(rule),

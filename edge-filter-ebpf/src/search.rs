@@ -104,6 +104,10 @@ impl<'a> Vectors<'a> {
     }
 }
 
+/// The most words of a vector that the verifier follows one after the other: of more,
+/// those of each aggregate word are looked at in a function that it checks once.
+pub const FOLLOWED_WORDS: u32 = 192;
+
 /// The most words of a vector that is a single chunk, with the aggregate word that leads
 /// them.
 pub const SHORT_WORDS: u32 = 7;
@@ -125,39 +129,90 @@ pub fn words<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> M
     let Some(vectors) = tables.vectors(classes) else {
         return Match::Internal;
     };
-    let aggregates = tables.constant(Constant::Aggregates);
     let words = tables.constant(Constant::Words);
-    let ranks = tables.constant(Constant::Ranks);
     let mut first_rule = u64::from(NONE);
     for aggregate in 0..MAX_WORDS / 64 {
         let first = aggregate * 64;
         if first >= words || first >= end {
             break;
         }
-        let mut candidates = common(tables, &vectors, aggregate) & within(begin, end, first);
-        for step in 0..64 {
-            // The verifier walks no further than there are words.
-            if candidates == 0 || first + step >= words {
-                break;
+        let candidates = common(tables, &vectors, aggregate) & within(begin, end, first);
+        let found = if words > FOLLOWED_WORDS {
+            match candidates {
+                0 => Match::None,
+                _ => tables.first_of_candidates(classes, candidates, first),
             }
-            let number = first + lowest_bit(candidates);
-            candidates &= candidates - 1;
-            let word = common(tables, &vectors, aggregates + number);
-            if word == 0 {
-                continue;
+        } else {
+            candidates_of(tables, &vectors, candidates, first)
+        };
+        match found {
+            Match::Internal => return Match::Internal,
+            Match::Rule(rule) if tables.constant(Constant::Ranks) == NONE => {
+                return Match::Rule(rule);
             }
-            let bit = number * 64 + lowest_bit(word);
-            if ranks == NONE {
-                return Match::Rule(bit);
-            }
-            let Some(rule) = tables.item(ranks + bit) else {
-                return Match::Internal;
-            };
-            first_rule = min(first_rule, u64::from(rule));
+            Match::Rule(rule) => first_rule = min(first_rule, u64::from(rule)),
+            Match::None => {}
         }
-        if candidates != 0 {
+    }
+    match first_rule as u32 {
+        NONE => Match::None,
+        rule => Match::Rule(rule),
+    }
+}
+
+/// The first rule that all of `classes` have, among those of the `candidates`: words, by
+/// their bits, of 64 from `first` on.
+#[inline(always)]
+pub fn candidates<T: Tables>(tables: &T, classes: Classes, candidates: u64, first: u32) -> Match {
+    // Nobody asks this of vectors whose words are all followed at once.
+    if tables.constant(Constant::Words) <= FOLLOWED_WORDS
+        || tables.constant(Constant::Outcomes) != 0
+    {
+        return Match::Internal;
+    }
+    // The verifier is to know how far a vector is read.
+    if first >= tables.constant(Constant::Words) {
+        return Match::Internal;
+    }
+    match tables.vectors(classes) {
+        Some(vectors) => candidates_of(tables, &vectors, candidates, first),
+        None => Match::Internal,
+    }
+}
+
+#[inline(always)]
+fn candidates_of<T: Tables>(
+    tables: &T,
+    vectors: &[u64; 4],
+    mut candidates: u64,
+    first: u32,
+) -> Match {
+    let aggregates = tables.constant(Constant::Aggregates);
+    let words = tables.constant(Constant::Words);
+    let ranks = tables.constant(Constant::Ranks);
+    let mut first_rule = u64::from(NONE);
+    for step in 0..64 {
+        // The verifier walks no further than there are words.
+        if candidates == 0 || first + step >= words {
+            break;
+        }
+        let number = first + lowest_bit(candidates);
+        candidates &= candidates - 1;
+        let word = common(tables, vectors, aggregates + number);
+        if word == 0 {
+            continue;
+        }
+        let bit = number * 64 + lowest_bit(word);
+        if ranks == NONE {
+            return Match::Rule(bit);
+        }
+        let Some(rule) = tables.item(ranks + bit) else {
             return Match::Internal;
-        }
+        };
+        first_rule = min(first_rule, u64::from(rule));
+    }
+    if candidates != 0 {
+        return Match::Internal;
     }
     match first_rule as u32 {
         NONE => Match::None,

@@ -95,6 +95,16 @@ pub trait Tables {
         search::words(self, classes, begin, end)
     }
 
+    /// The first rule that all of `classes` have, among the `candidates` of 64 words from
+    /// `first` on: [`search::candidates`], wherever it runs.
+    #[inline(always)]
+    fn first_of_candidates(&self, classes: Classes, candidates: u64, first: u32) -> Match
+    where
+        Self: Sized,
+    {
+        search::candidates(self, classes, candidates, first)
+    }
+
     /// What the lists of the words from `begin` to below `end` say of a packet's `classes`:
     /// [`replies::said_by_lists`], wherever it runs.
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! bpf(2) by itself, for programs of a few instructions that no library would load.
 
+pub(crate) mod assembly;
+
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -13,6 +15,7 @@ const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 
 /// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,9 @@ const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 const BPF_XDP: u32 = 37;
+
+/// That the frames of a test run go where the program sends them.
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 /// The head of `union bpf_attr` for `BPF_MAP_CREATE`; the kernel takes what is not
 /// given for zero.
@@ -93,6 +99,22 @@ struct TestRun {
     data_out: u64,
     repeat: u32,
     duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    padding: u32,
+}
+
+/// For `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+struct GetFdById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
 }
 
 /// What became of the runs of a program.
@@ -100,7 +122,8 @@ struct TestRun {
 pub(crate) struct Runs {
     /// What the program answered at last.
     pub(crate) answer: u32,
-    /// Nanoseconds of the processor that one run took on average.
+    /// Nanoseconds of this thread that one run took on average, which leaves out whoever else
+    /// the processor works for. The kernel itself tells whole ones alone.
     pub(crate) nanoseconds: f64,
 }
 
@@ -167,19 +190,59 @@ pub(crate) fn load(
     )
 }
 
-/// Runs a program `repeats` times on `frame`. The time is that of this thread, which
-/// leaves out whoever else the processor works for; the kernel tells whole nanoseconds
-/// alone.
+/// Runs a program `repeats` times on `frame`.
 pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> io::Result<Runs> {
+    run(program, frame, &mut [], (repeats, 0, 0))
+}
+
+/// Runs a program once on `frame`, and returns what it made of it.
+#[cfg(test)]
+pub(crate) fn changed(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<Vec<u8>> {
+    let mut changed = vec![0; frame.len()];
+    run(program, frame, &mut changed, (1, 0, 0))?;
+    Ok(changed)
+}
+
+/// Runs a program on `frames` copies of `frame`, which go where the program sends them,
+/// `batch` at a time, and are judged there before the next: what the receiving
+/// device does is part of the time. The copies are used again and again, as the program left them.
+pub(crate) fn run_live(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    frames: u32,
+    batch: u32,
+) -> io::Result<Runs> {
+    let flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    run(program, frame, &mut [], (frames, flags, batch))
+}
+
+fn run(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    changed: &mut [u8],
+    (repeat, flags, batch_size): (u32, u32, u32),
+) -> io::Result<Runs> {
     let mut attributes = TestRun {
         prog_fd: number(program)?,
         retval: 0,
         data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
-        data_size_out: 0,
+        data_size_out: u32::try_from(changed.len()).map_err(io::Error::other)?,
         data_in: frame.as_ptr() as u64,
-        data_out: 0,
-        repeat: repeats,
+        data_out: if changed.is_empty() {
+            0
+        } else {
+            changed.as_mut_ptr() as u64
+        },
+        repeat,
         duration: 0,
+        ctx_size_in: 0,
+        ctx_size_out: 0,
+        ctx_in: 0,
+        ctx_out: 0,
+        flags,
+        cpu: 0,
+        batch_size,
+        padding: 0,
     };
     let begin = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
     bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
@@ -187,8 +250,20 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeats: u32) -> i
     let taken = Duration::from(end).saturating_sub(begin.into());
     Ok(Runs {
         answer: attributes.retval,
-        nanoseconds: taken.as_secs_f64() * 1e9 / f64::from(repeats),
+        nanoseconds: taken.as_secs_f64() * 1e9 / f64::from(repeat),
     })
+}
+
+/// The program of this id, as long as the kernel has it.
+pub(crate) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    bpf_fd(
+        BPF_PROG_GET_FD_BY_ID,
+        &mut GetFdById {
+            id,
+            next_id: 0,
+            open_flags: 0,
+        },
+    )
 }
 
 /// A descriptor as bpf(2) takes it.

@@ -1,27 +1,26 @@
-//! `cargo xtask bench`: builds the benchmark, runs it, and exits as it exits.
+//! `cargo xtask bench`: builds the benchmark and what it measures, runs it, and exits as it
+//! exits.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::{process, workspace::Workspace};
+use crate::{packages, process, workspace::Workspace};
 
-/// Builds and runs the benchmark.
-pub(crate) fn run(
-    workspace: &Workspace,
-    repeats: u32,
-    rounds: u32,
-    sets: &[usize],
-    json: Option<PathBuf>,
-) -> Result<ExitCode> {
-    let built = workspace.build(&["--release", "--package=edge-filter-tests", "--bin=bench"])?;
-    let sets: Vec<String> = sets.iter().map(usize::to_string).collect();
+/// Builds and runs the benchmark with these arguments, which are its own.
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    packages::offer_filters();
+    let built = workspace.build(&[
+        "--release",
+        "--package=edge-filter",
+        "--package=edge-filter-tests",
+        "--bin=edge-filter",
+        "--bin=bench",
+    ])?;
     let mut bench = Command::new(built.executable("bench")?);
     bench
-        .arg(repeats.to_string())
-        .arg(rounds.to_string())
-        .arg(sets.join(","))
-        .args(json);
+        .args(arguments)
+        .env("EDGE_FILTER_BIN", built.executable("edge-filter")?);
     process::exit_code(&mut bench)
 }

@@ -14,6 +14,7 @@ mod test;
 mod toolchain;
 mod workspace;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,7 +37,8 @@ enum Task {
     Demo,
     /// Check formatting, lints and the BPF object, then run every test (the kernel's need root)
     Test(TestArgs),
-    /// Measure what the programs cost over programs that do nothing (needs root)
+    /// Measure what the programs cost and how fast they are, beside other filters (needs root)
+    #[command(disable_help_flag = true)]
     Bench(BenchArgs),
     /// Turn a ClassBench filter set into a policy
     Classbench(ClassbenchArgs),
@@ -53,24 +55,9 @@ struct TestArgs {
 
 #[derive(Args)]
 struct BenchArgs {
-    /// How often each round runs a program on a frame
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    repeats: u32,
-    /// How many rounds go through all cases, forwards and backwards in turn
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    rounds: u32,
-    /// How many rules the filter sets have, one of each flavour; none if left empty
-    #[arg(
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        num_args = 0..,
-        default_values_t = [10, 100, 1_000, 10_000]
-    )]
-    sets: Vec<usize>,
-    /// Write the figures to this file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// What the benchmark itself takes: `cargo xtask bench --help` has it say what
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -109,9 +96,7 @@ fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match task {
         Task::Demo => demo::run(&workspace),
-        Task::Bench(args) => {
-            bench::run(&workspace, args.repeats, args.rounds, &args.sets, args.json)
-        }
+        Task::Bench(args) => bench::run(&workspace, &args.arguments),
         Task::Classbench(args) => classbench::run(&workspace, args.file, args.output),
         Task::Test(args) => test::run(&workspace, args.soak),
         Task::BuildEbpf(args) if args.check => {

@@ -1,5 +1,5 @@
-//! What the tests need from the system and cargo, and how it gets here: by the
-//! system's package manager, after saying so.
+//! What the tests and the benchmark need from the system and cargo, and how it gets here:
+//! by the system's package manager, after saying so.
 
 use std::{env, path::Path, process::Command};
 
@@ -7,12 +7,17 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{process, workspace::Workspace};
 
-/// A program that the tests run.
+/// A program that the tests run, or the benchmark.
 struct Program {
     name: &'static str,
     /// The package that holds it, by the names of apt, dnf, zypper and pacman.
     packages: [&'static str; 4],
 }
+
+const NFT: Program = Program {
+    name: "nft",
+    packages: ["nftables"; 4],
+};
 
 const PROGRAMS: &[Program] = &[
     Program {
@@ -23,9 +28,19 @@ const PROGRAMS: &[Program] = &[
         name: "tc",
         packages: ["iproute2", "iproute-tc", "iproute2", "iproute2"],
     },
+    NFT,
+];
+
+/// The programs that set up other filters, which the benchmark measures beside ours.
+const FILTERS: &[Program] = &[
     Program {
-        name: "nft",
-        packages: ["nftables"; 4],
+        name: "xdp-filter",
+        packages: ["xdp-tools"; 4],
+    },
+    NFT,
+    Program {
+        name: "iptables-legacy",
+        packages: ["iptables", "iptables-legacy", "iptables", "iptables-legacy"],
     },
 ];
 
@@ -55,17 +70,30 @@ const MANAGERS: [Manager; 4] = [
     },
 ];
 
-/// Installs the programs that are missing. Without root, or without a package
-/// manager that is known here, the error names the command.
+/// Installs the programs that the tests run and that are missing. Without root, or
+/// without a package manager that is known here, the error names the command.
 pub(crate) fn ensure_programs() -> Result<()> {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|p| !in_path(p.name)).collect();
+    ensure("the tests run", PROGRAMS)
+}
+
+/// The same with the filters that the benchmark measures beside ours, if it can be done:
+/// the benchmark says itself which it does without.
+pub(crate) fn offer_filters() {
+    if let Err(error) = ensure("the benchmark measures", FILTERS) {
+        eprintln!("note: {error:#}");
+    }
+}
+
+/// Installs what is missing of `programs`; `user` says who needs them.
+fn ensure(user: &str, programs: &[Program]) -> Result<()> {
+    let missing: Vec<_> = programs.iter().filter(|p| !in_path(p.name)).collect();
     let names = missing
         .iter()
         .map(|p| p.name)
         .collect::<Vec<_>>()
         .join(", ");
     if missing.is_empty() {
-        println!("every program that the tests run is installed");
+        println!("every program that {user} is installed");
         return Ok(());
     }
     let Some((index, manager)) = MANAGERS
@@ -73,7 +101,7 @@ pub(crate) fn ensure_programs() -> Result<()> {
         .enumerate()
         .find(|(_, manager)| in_path(manager.program))
     else {
-        bail!("the tests run {names}, which is not in PATH; install it and try again");
+        bail!("{user} {names}, which is not in PATH; install it and try again");
     };
     let mut install = Command::new(manager.program);
     install
@@ -82,7 +110,7 @@ pub(crate) fn ensure_programs() -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive");
     if !is_root() {
         bail!(
-            "the tests run {names}, which is not in PATH; install it with `sudo {}`",
+            "{user} {names}, which is not in PATH; install it with `sudo {}`",
             process::shown(&install)
         );
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use edge_filter::kernel::flow_table::FlowTable;
 use edge_filter::policy::{self, Action, Direction, Policy};
 
-use super::{Case, NoOp};
+use super::case::{Case, NoOp};
 use crate::craft::{Frame, Ip, Ipv4, Tag, flag, tcp};
 use crate::judge::{Hook, Judge as _, KernelJudge};
 use crate::lab::mounts::Mounts;
@@ -27,13 +27,22 @@ struct Packet {
     action: Action,
 }
 
-const POLICY: &str = include_str!("../../../config/lync-2013-port-summary.yaml");
-const ROLE: &str = "external";
+/// Its text.
+pub(super) const POLICY: &str = include_str!("../../../config/lync-2013-port-summary.yaml");
+/// Its outer role.
+pub(super) const ROLE: &str = "external";
 const ENTRIES: u32 = 65_536;
 
 /// The Access Edge, and a federated partner or client, by family.
 const EDGE: [&str; 2] = ["192.0.2.10", "2001:db8:1::10"];
 const PEER: [&str; 2] = ["198.51.100.200", "2001:db8:99::200"];
+/// Packets from clients to open ports, and to others.
+const CLIENTS: [&str; 4] = [
+    "a rule, IPv4",
+    "a rule, IPv6",
+    "no rule, IPv4",
+    "no rule, IPv6",
+];
 /// A port of nobody's.
 const PORT: u16 = 40_000;
 
@@ -76,6 +85,15 @@ impl Documented {
             );
         }
         Ok(())
+    }
+
+    /// The packets from clients, such as filters of ports know them, each with its name and
+    /// whether it passes.
+    pub(super) fn clients(&self) -> impl Iterator<Item = (&'static str, &[u8], Action)> {
+        let packets = self.packets.iter();
+        packets
+            .filter(|packet| CLIENTS.contains(&packet.name))
+            .map(|packet| (packet.name, packet.frame.as_slice(), packet.action))
     }
 
     /// The cases.

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, ensure};
 use edge_filter::compile::compile;
 use edge_filter::policy::Direction;
 
+use super::case::{Case, NoOp};
 use super::costliest::costliest;
 use super::wrapper::{DISTINCT, Wrapper};
-use super::{Case, NoOp};
 use crate::classbench::{Flavour, Form, Header, Packets, ROLE, Recipe, generate};
 use crate::generate::seeded;
 use crate::judge::{Hook, Judge as _, KernelJudge, ModelJudge, Verdict};

@@ -2,15 +2,15 @@
 //! wrapper that changes headers, and one that makes a single lookup in the kernel's own
 //! kind of map for flows.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
-use super::instructions::{
-    EXIT, MAP_LOOKUP_ELEM, R0, R1, R2, R10, Width, add_number, call, copy, map, set, store_number,
-};
+use super::case::{Case, NoOp};
 use super::wrapper::{DISTINCT, Wrapper};
-use super::{Case, NoOp};
+use crate::bpf::assembly::{
+    MAP_LOOKUP_ELEM, R1, R2, R10, Width, add_number, answering, call, copy, map, store_number,
+};
 use crate::bpf::{MapType, ProgramType, load, map_with};
 use crate::classbench::Header;
 
@@ -34,11 +34,6 @@ const ENTRIES: u32 = 65_536;
 
 /// Any frame that the kernel takes.
 const FRAME: [u8; 64] = [0; 64];
-
-/// `return answer`.
-fn answering(answer: i32) -> [u64; 2] {
-    [set(R0, answer), EXIT]
-}
 
 /// A lookup of [`KEY`] in `lru`.
 fn lookup(lru: &OwnedFd) -> Result<Vec<u64>> {
@@ -74,48 +69,45 @@ impl References {
         })
     }
 
-    /// Their cases.
-    pub(super) fn cases(&self) -> Vec<Case<'_>> {
-        let wrapped = self.wrapper.descriptor();
+    /// What the documented policy is held against.
+    pub(super) fn cases(&self) -> [Case<'_>; 3] {
+        let lookup = "one lookup in an LRU hash map".to_owned();
+        let classifier = "no-op classifier".to_owned();
         [
-            (
-                "no-op XDP program",
-                "nothing",
-                self.xdp.as_fd(),
-                XDP_PASS,
-                NoOp::Xdp,
-            ),
-            (
-                "no-op classifier",
-                "nothing",
-                self.classifier.as_fd(),
-                TCX_NEXT,
-                NoOp::Classifier,
-            ),
-            (
-                "no-op behind other headers",
-                "nothing",
-                wrapped,
-                XDP_PASS,
-                NoOp::Wrapped,
-            ),
-            (
-                "one lookup in an LRU hash map",
-                "40-byte key",
-                self.lookup.as_fd(),
-                XDP_PASS,
-                NoOp::Xdp,
-            ),
+            self.no_op(),
+            Case {
+                answer: TCX_NEXT.cast_unsigned(),
+                ..passing(classifier, self.classifier.as_fd(), NoOp::Classifier)
+            },
+            Case {
+                counter: "40-byte key".to_owned(),
+                ..passing(lookup, self.lookup.as_fd(), NoOp::Xdp)
+            },
         ]
-        .map(|(name, does, program, answer, no_op)| Case {
-            name: name.to_owned(),
-            counter: does.to_owned(),
-            program,
-            frame: FRAME.to_vec(),
-            answer: answer.cast_unsigned(),
-            no_op,
-            rounds: Vec::new(),
-        })
-        .into()
+    }
+
+    /// What filter sets are held against.
+    pub(super) fn no_ops(&self) -> [Case<'_>; 2] {
+        let wrapped = "no-op behind other headers".to_owned();
+        let wrapped = passing(wrapped, self.wrapper.descriptor(), NoOp::Wrapped);
+        [self.no_op(), wrapped]
+    }
+
+    fn no_op(&self) -> Case<'_> {
+        let name = "no-op XDP program".to_owned();
+        passing(name, self.xdp.as_fd(), NoOp::Xdp)
+    }
+}
+
+/// A case of a program that does nothing, but lets everything pass.
+fn passing(name: String, program: BorrowedFd<'_>, no_op: NoOp) -> Case<'_> {
+    Case {
+        name,
+        counter: "nothing".to_owned(),
+        program,
+        frame: FRAME.to_vec(),
+        answer: XDP_PASS.cast_unsigned(),
+        no_op,
+        rounds: Vec::new(),
     }
 }

@@ -1,16 +1,33 @@
-//! What was measured of filter sets, as a table and as JSON.
+//! What the programs cost under filter sets of any size, beside what it takes to compile
+//! and to load them.
 
-use std::fmt;
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::Figure;
-use super::generated::{HOT, SetCases};
-use super::report::Bases;
+use super::bar::Bar;
+use super::case::{self, Case, Effort, Figure};
+use super::generated::{Generated, HOT, SetCases};
+use super::plot::{Line, Series};
+use super::progress::say;
+use super::reference::References;
+use super::section::{Section, cell, table};
+use super::spread::Spread;
 use super::wrapper::DISTINCT;
+use crate::classbench::Flavour;
+
+/// What was measured of filter sets.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sets {
+    /// How much was measured.
+    #[serde(flatten)]
+    pub effort: Effort,
+    /// What nothing costs: by itself, and behind the wrapper that changes headers.
+    pub no_ops: [Figure; 2],
+    /// The sets.
+    pub sets: Vec<SetFigures>,
+}
 
 /// The figures of one set.
 #[derive(Debug, Clone, Serialize)]
@@ -39,10 +56,43 @@ pub struct SetFigures {
     pub hostile: Vec<Figure>,
 }
 
+/// The ways in which a set is measured.
+pub(super) const WAYS: [&str; 3] = ["hot packet", "other headers", "costliest found"];
+
+/// The most that a hot packet is to cost, by the number of rules.
+const HOT_BARS: [(usize, f64); 2] = [(1_000, 35.0), (10_000, 60.0)];
+/// The number of rules that the other bars are about.
+const MANY: usize = 10_000;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Measures sets of so many rules, of each flavour.
+pub(super) fn measure(effort: Effort, sizes: &[usize]) -> Result<Sets> {
+    let references = References::load()?;
+    let mut generated = Vec::new();
+    for rules in sizes {
+        for flavour in Flavour::ALL {
+            say(format_args!("a filter set: {}-{rules}", flavour.as_str()));
+            generated.push(Generated::load(flavour, *rules)?);
+        }
+    }
+    let mut no_ops = references.no_ops();
+    let mut sets: Vec<SetCases<'_>> = generated.iter().map(Generated::cases).collect();
+    let of_sets = sets.iter_mut().flat_map(SetCases::iter_mut);
+    let mut order: Vec<&mut Case<'_>> = no_ops.iter_mut().chain(of_sets).collect();
+    case::measure(effort, "what filter sets cost", &mut order)?;
+    let of = |set| SetFigures::new(set, &no_ops);
+    Ok(Sets {
+        effort,
+        sets: sets.iter().map(of).collect(),
+        no_ops: no_ops.each_ref().map(|no_op| no_op.figure(&no_ops)),
+    })
+}
+
 impl SetFigures {
-    pub(super) fn new(bases: &Bases<'_, '_>, cases: &SetCases<'_>) -> Self {
+    fn new(cases: &SetCases<'_>, no_ops: &[Case<'_>]) -> Self {
         let facts = cases.facts;
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+        let figures = |cases: &[Case<'_>]| cases.iter().map(|case| case.figure(no_ops)).collect();
         Self {
             name: facts.name.clone(),
             flavour: facts.flavour.as_str(),
@@ -52,13 +102,9 @@ impl SetFigures {
             table_bytes: facts.bytes,
             load_milliseconds: milliseconds(facts.loaded_in),
             verified_instructions: facts.verified_instructions,
-            hot: cases.hot.iter().map(|case| bases.figure(case)).collect(),
-            distinct: bases.figure(&cases.distinct),
-            hostile: cases
-                .hostile
-                .iter()
-                .map(|case| bases.figure(case))
-                .collect(),
+            hot: figures(&cases.hot),
+            distinct: cases.distinct.figure(no_ops),
+            hostile: figures(&cases.hostile),
         }
     }
 
@@ -69,7 +115,7 @@ impl SetFigures {
     #[must_use]
     pub fn hot_middle_and_most(&self) -> [&Figure; 2] {
         let mut hot: Vec<&Figure> = self.hot.iter().collect();
-        hot.sort_by(|one, other| one.median.total_cmp(&other.median));
+        hot.sort_by(|one, other| one.cost.median.total_cmp(&other.cost.median));
         [hot[hot.len() / 2], hot[hot.len() - 1]]
     }
 
@@ -79,65 +125,143 @@ impl SetFigures {
     /// None was measured.
     #[must_use]
     pub fn costliest(&self) -> &Figure {
-        let by_median = |one: &&Figure, other: &&Figure| one.median.total_cmp(&other.median);
+        let by_median = |one: &&Figure, other: &&Figure| {
+            let [one, other] = [one, other].map(|figure| figure.cost.median);
+            one.total_cmp(&other)
+        };
         self.hostile
             .iter()
             .max_by(by_median)
             .expect("there are some")
     }
+
+    /// What a packet costs in each of the [`WAYS`].
+    pub(super) fn ways(&self) -> [Spread; 3] {
+        let [middle, _] = self.hot_middle_and_most();
+        [middle, &self.distinct, self.costliest()].map(|figure| figure.cost)
+    }
 }
 
-/// Many of them, as a table.
-pub(super) struct Sets<'s>(pub(super) &'s [SetFigures]);
+impl Sets {
+    /// The numbers of rules that sets have.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.sets.iter().map(|set| set.rules).collect();
+        sizes.dedup();
+        sizes
+    }
 
-impl fmt::Display for Sets<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED);
-        table.set_header([
+    /// The most of a figure over the sets of so many rules.
+    pub(super) fn most(&self, rules: usize, figure: impl Fn(&SetFigures) -> f64) -> Option<f64> {
+        let sets = self.sets.iter().filter(|set| set.rules == rules);
+        sets.map(figure).reduce(f64::max)
+    }
+
+    /// What the verifier processed for the program that it had most to do with.
+    pub(super) fn most_verified(&self) -> u32 {
+        let verified = self.sets.iter().map(|set| set.verified_instructions);
+        verified.max().unwrap_or_default()
+    }
+
+    /// What the figures are held against: each the worst of the flavours.
+    pub(super) fn bars(&self) -> Vec<Bar> {
+        let hot = |set: &SetFigures| set.ways()[0].median;
+        let mut bars = Vec::new();
+        for (rules, bar) in HOT_BARS {
+            bars.push(Bar::at_most(
+                format!("{rules} rules: a hot packet, ns over the no-op"),
+                bar,
+                self.most(rules, hot),
+            ));
+        }
+        for (rules, _) in HOT_BARS {
+            let times = self.most(rules, |set| set.distinct.cost.median / hot(set));
+            let name = format!("{rules} rules: {DISTINCT} headers ÷ a hot packet");
+            bars.push(Bar::at_most(name, 2.0, times).as_aim());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "some millions of bytes")]
+        let memory = self.most(MANY, |set| set.table_bytes as f64 / MIB);
+        let swap = |set: &SetFigures| (set.compile_milliseconds + set.load_milliseconds) / 1e3;
+        bars.push(Bar::at_most(
+            format!("{MANY} rules: tables, MiB"),
+            64.0,
+            memory,
+        ));
+        bars.push(Bar::at_most(
+            format!("{MANY} rules: to compile and load, s"),
+            2.0,
+            self.most(MANY, swap),
+        ));
+        bars
+    }
+
+    /// What a packet costs over the number of rules, by flavour.
+    pub(super) fn series(&self) -> Vec<Series> {
+        let lines = WAYS
+            .into_iter()
+            .zip([Line::Solid, Line::Dashed, Line::Dotted]);
+        let mut series = Vec::new();
+        for (color, flavour) in Flavour::ALL.iter().enumerate() {
+            let flavour = flavour.as_str();
+            for (way, (name, line)) in lines.clone().enumerate() {
+                let sets = self.sets.iter().filter(|set| set.flavour == flavour);
+                series.push(Series {
+                    name: format!("edge-filter, {flavour}: {name}"),
+                    points: sets
+                        .map(|set| (set.rules, set.ways()[way].median))
+                        .collect(),
+                    color,
+                    line,
+                });
+            }
+        }
+        series
+    }
+
+    /// The figures as a section.
+    pub(super) fn section(&self) -> Section {
+        let [hot, other, found] = WAYS;
+        let columns = [
             "set",
-            "hot packet",
+            hot,
             "costliest hot",
-            "other headers",
-            "costliest found",
+            other,
+            found,
             "compile ms",
             "tables KiB",
             "load ms",
             "verified",
-        ]);
-        for set in self.0 {
-            let [middle, most] = set.hot_middle_and_most();
+        ];
+        let mut table = table(&columns, 1..columns.len());
+        for set in &self.sets {
+            let [hot, other, found] = set.ways().map(cell);
+            let [_, most] = set.hot_middle_and_most();
             table.add_row([
                 set.name.clone(),
-                spread(middle),
-                spread(most),
-                spread(&set.distinct),
-                spread(set.costliest()),
+                hot,
+                cell(most.cost),
+                other,
+                found,
                 format!("{:.1}", set.compile_milliseconds),
                 set.table_bytes.div_ceil(1024).to_string(),
                 format!("{:.1}", set.load_milliseconds),
                 set.verified_instructions.to_string(),
             ]);
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+        let [alone, wrapped] = &self.no_ops;
+        Section {
+            title: "Filter sets",
+            about: format!(
+                "{}; nanoseconds over the no-op, as median (least to most). Hot: one packet\n\
+                 again and again, the middle and the costliest of {HOT} for rules at even \
+                 distances. Other headers:\n\
+                 {DISTINCT} in turn. Costliest found: by a search for what asks the tables most. \
+                 The no-op itself\n\
+                 takes {} ns, and {} ns with other headers.",
+                self.effort,
+                cell(alone.cost),
+                cell(wrapped.cost)
+            ),
+            table,
         }
-        writeln!(
-            f,
-            "filter sets; nanoseconds over the no-op, as median (least to most). Hot: one \
-             packet again and\nagain, of {HOT} for rules at even distances; other headers: \
-             {DISTINCT} in turn; costliest found: by\na search for what asks the tables most"
-        )?;
-        write!(f, "{table}")
     }
-}
-
-fn spread(figure: &Figure) -> String {
-    let Figure {
-        median,
-        least,
-        most,
-        ..
-    } = figure;
-    format!("{median:.1} ({least:.1} to {most:.1})")
 }

@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
 
-use super::instructions::{
-    EXIT, R0, R1, R2, R3, R6, R7, R8, TAIL_CALL, Width, add, add_atomically, add_number,
-    and_number, call, copy, load, map, map_value, set, shift_left, skip_if_greater, store,
+use crate::bpf::assembly::{
+    R0, R1, R2, R3, R6, R7, R8, R9, TAIL_CALL, Width, add, add_atomically, and_number, call, copy,
+    load, map, map_value, on_frame, set, shift_left, store,
 };
 use crate::bpf::{self, MapType, ProgramType, map_with, number};
 use crate::classbench::Header;
@@ -40,12 +40,6 @@ const AT_PROTOCOL: i16 = 14 + 9;
 const AT_SOURCE: i16 = 14 + 12;
 const AT_PORTS: i16 = 14 + 20;
 const BEHIND: i32 = 14 + 24;
-
-/// Where `struct xdp_md` says where the frame begins and ends.
-const XDP_MD_DATA: i16 = 0;
-const XDP_MD_DATA_END: i16 = 4;
-/// What is answered if there is nothing to go on to.
-const XDP_ABORTED: i32 = 0;
 
 impl Wrapper {
     /// Loads one that runs `next` on a frame with each of `headers` in turn.
@@ -98,36 +92,27 @@ fn entry(header: &Header) -> [u8; 1 << ENTRY_BITS] {
 /// what was stored has left the store buffer: loads that are not of the very same bytes
 /// would be held up by that, which happens to no packet that a card has written.
 fn instructions(headers: &OwnedFd, next: &OwnedFd) -> io::Result<Vec<u64>> {
-    let write = [
-        load(Width::Double, R0, R8, HEADERS + SOURCE),
-        store(Width::Double, R2, AT_SOURCE, R0),
-        load(Width::Word, R0, R8, HEADERS + PORTS),
-        store(Width::Word, R2, AT_PORTS, R0),
-        load(Width::Byte, R0, R8, HEADERS + PROTOCOL),
-        store(Width::Byte, R2, AT_PROTOCOL, R0),
+    let (frame, runs, entry) = (R9, R7, R8);
+    let mut work = Vec::from(map_value(runs, headers)?);
+    work.extend([
+        load(Width::Double, entry, runs, 0),
+        and_number(
+            entry,
+            i32::try_from(DISTINCT - 1).map_err(io::Error::other)?,
+        ),
+        shift_left(entry, ENTRY_BITS),
+        add(entry, runs),
+        load(Width::Double, R0, entry, HEADERS + SOURCE),
+        store(Width::Double, frame, AT_SOURCE, R0),
+        load(Width::Word, R0, entry, HEADERS + PORTS),
+        store(Width::Word, frame, AT_PORTS, R0),
+        load(Width::Byte, R0, entry, HEADERS + PROTOCOL),
+        store(Width::Byte, frame, AT_PROTOCOL, R0),
         set(R0, 1),
-        add_atomically(R7, 0, R0),
-    ];
-    let mut go_on = vec![copy(R1, R6)];
-    go_on.extend(map(R2, next)?);
-    go_on.extend([set(R3, 0), call(TAIL_CALL)]);
-    let rest = i16::try_from(write.len() + go_on.len()).map_err(io::Error::other)?;
-
-    let mut instructions = vec![copy(R6, R1)];
-    instructions.extend(map_value(R7, headers)?);
-    instructions.extend([
-        load(Width::Double, R8, R7, 0),
-        and_number(R8, i32::try_from(DISTINCT - 1).map_err(io::Error::other)?),
-        shift_left(R8, ENTRY_BITS),
-        add(R8, R7),
-        load(Width::Word, R2, R6, XDP_MD_DATA),
-        load(Width::Word, R3, R6, XDP_MD_DATA_END),
-        copy(R1, R2),
-        add_number(R1, BEHIND),
-        skip_if_greater(R1, R3, rest),
+        add_atomically(runs, 0, R0),
+        copy(R1, R6),
     ]);
-    instructions.extend(write);
-    instructions.extend(go_on);
-    instructions.extend([set(R0, XDP_ABORTED), EXIT]);
-    Ok(instructions)
+    work.extend(map(R2, next)?);
+    work.extend([set(R3, 0), call(TAIL_CALL)]);
+    on_frame(frame, BEHIND, &work)
 }

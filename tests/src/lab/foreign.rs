@@ -1,5 +1,5 @@
 //! Programs that are not edge-filter's, attached as others would attach theirs. They
-//! pass everything.
+//! pass everything, or drop everything.
 
 use std::ffi::CString;
 use std::io;
@@ -12,11 +12,11 @@ use nix::libc;
 use nix::net::if_::if_nametoindex;
 
 use super::wire::End;
-use crate::bpf::{ProgramType, bpf, bpf_fd, load, number};
+use crate::bpf::assembly::answering;
+use crate::bpf::{ProgramType, bpf, bpf_fd, load, number, program_by_id};
 
 /// The commands and constants of bpf(2) that are needed here (linux/bpf.h).
 const BPF_OBJ_PIN: libc::c_long = 6;
-const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_XDP: u32 = 37;
@@ -25,10 +25,10 @@ const BPF_F_BEFORE: u32 = 1 << 3;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// `r0 = XDP_PASS; exit`, as the kernel's instruction encoding has it.
-const XDP_PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
-/// `r0 = TCX_NEXT; exit`: minus one, which leaves the verdict to others.
-const TCX_NEXT: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
+/// What the programs answer: they drop, pass, or leave it to others.
+const XDP_DROP: i32 = 1;
+const XDP_PASS: i32 = 2;
+const TCX_NEXT: i32 = -1;
 
 /// A loaded program. It lives as long as this, or what is attached or pinned.
 #[derive(Debug)]
@@ -66,27 +66,24 @@ struct LinkDetach {
     link_fd: u32,
 }
 
-/// For `BPF_PROG_GET_FD_BY_ID`.
-#[repr(C)]
-struct GetFdById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
-}
-
 impl Foreign {
     /// Loads one for what arrives.
     pub fn load() -> Result<Self> {
-        Self::load_kind(ProgramType::Xdp, &XDP_PASS)
+        Self::load_kind(ProgramType::Xdp, XDP_PASS)
+    }
+
+    /// Loads one for what arrives that drops everything.
+    pub fn load_dropping() -> Result<Self> {
+        Self::load_kind(ProgramType::Xdp, XDP_DROP)
     }
 
     /// Loads one for what leaves.
     pub fn load_egress() -> Result<Self> {
-        Self::load_kind(ProgramType::SchedCls, &TCX_NEXT)
+        Self::load_kind(ProgramType::SchedCls, TCX_NEXT)
     }
 
-    fn load_kind(program_type: ProgramType, instructions: &[u64]) -> Result<Self> {
-        let program = load(program_type, "foreign", instructions);
+    fn load_kind(program_type: ProgramType, answer: i32) -> Result<Self> {
+        let program = load(program_type, "foreign", &answering(answer));
         let program = program.context("load the foreign program")?;
         Ok(Self { program })
     }
@@ -161,14 +158,7 @@ impl Drop for ForeignLink {
 
 /// Whether the kernel still has the program of this id.
 pub fn program_exists(id: u32) -> Result<bool> {
-    match bpf_fd(
-        BPF_PROG_GET_FD_BY_ID,
-        &mut GetFdById {
-            id,
-            next_id: 0,
-            open_flags: 0,
-        },
-    ) {
+    match program_by_id(id) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("ask for program {id}")),

@@ -18,6 +18,7 @@ use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 
 pub mod conversation;
+mod ethtool;
 pub mod foreign;
 pub mod frame;
 pub mod meter;
@@ -28,8 +29,12 @@ pub mod open;
 pub mod packet;
 pub mod product;
 pub mod sample;
+mod statistics;
+pub mod threaded;
 pub mod volume;
 pub mod wire;
+
+pub use statistics::Statistics;
 
 use mounts::Mounts;
 use namespace::Namespace;

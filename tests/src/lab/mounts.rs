@@ -32,6 +32,22 @@ pub struct Mounts {
 impl Mounts {
     /// Makes the namespace and mounts both file systems.
     pub fn new() -> Result<Self> {
+        Self::by(prepare)
+    }
+
+    /// The same for programs that know one place alone for their pins, and for their locks:
+    /// a bpffs of their own above everything, and nothing in `/run`. Files of the scratch
+    /// directory are out of their sight.
+    pub fn for_others() -> Result<Self> {
+        Self::by(|| {
+            let prepared = prepare()?;
+            mount_bpffs(Path::new(ROOT))?;
+            mount_tmpfs(Path::new("/run"))?;
+            Ok(prepared)
+        })
+    }
+
+    fn by(prepare: impl FnOnce() -> Result<(OwnedFd, OwnedFd)> + Send) -> Result<Self> {
         let (namespace, root) = in_thread(prepare).context("make private mounts")?;
         Ok(Self {
             namespace: Arc::new(namespace),
@@ -112,19 +128,23 @@ fn prepare() -> Result<(OwnedFd, OwnedFd)> {
     // What is mounted here must not travel back to the machine's own namespace.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
         .context("make / private")?;
-    mount(
-        Some("tmpfs"),
-        ROOT,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=0755"),
-    )
-    .with_context(|| format!("mount a tmpfs on {ROOT}; does this kernel have BPF?"))?;
     let root = Path::new(ROOT);
+    mount_tmpfs(root).context("is this a kernel without BPF?")?;
     let bpffs = root.join("bpffs");
     fs::create_dir(&bpffs)?;
     fs::create_dir(root.join("state"))?;
-    mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), NONE).context("mount a bpffs")?;
+    mount_bpffs(&bpffs)?;
     let namespace = File::open("/proc/thread-self/ns/mnt")?;
     Ok((namespace.into(), File::open(root)?.into()))
+}
+
+fn mount_bpffs(place: &Path) -> Result<()> {
+    const NONE: Option<&str> = None;
+    mount(Some("bpffs"), place, Some("bpf"), MsFlags::empty(), NONE).context("mount a bpffs")
+}
+
+fn mount_tmpfs(place: &Path) -> Result<()> {
+    let (kind, flags, mode) = (Some("tmpfs"), MsFlags::empty(), Some("mode=0755"));
+    mount(kind, place, kind, flags, mode)
+        .with_context(|| format!("mount a tmpfs on {}", place.display()))
 }

@@ -1,49 +1,26 @@
-//! What a device does to frames by itself, and how to stop it.
+//! What a device does to frames by itself, and how to change it.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-
+use super::ethtool::number;
 use super::wire::End;
 
-// include/uapi/linux/sockios.h and ethtool.h.
-const SIOCETHTOOL: libc::Ioctl = 0x8946;
+// include/uapi/linux/ethtool.h.
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
+const ETHTOOL_SGRO: u32 = 0x2c;
 const ETH_FLAG_RXVLAN: u32 = 1 << 8;
 
 /// Leaves VLAN tags in arriving frames: `ethtool -K DEVICE rxvlan off`.
 pub fn keep_vlan_tags(end: &End) -> Result<()> {
-    let device = end.device.to_owned();
-    end.namespace.enter(move || {
-        let flags = ethtool(&device, ETHTOOL_GFLAGS, 0)?;
-        ethtool(&device, ETHTOOL_SFLAGS, flags & !ETH_FLAG_RXVLAN)?;
-        Ok(())
-    })
+    let flags = number(end, ETHTOOL_GFLAGS, 0)?;
+    number(end, ETHTOOL_SFLAGS, flags & !ETH_FLAG_RXVLAN)?;
+    Ok(())
 }
 
-/// One ethtool command that takes and gives a number.
-fn ethtool(device: &str, command: u32, value: u32) -> Result<u32> {
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    let mut exchanged = [command, value];
-    // SAFETY: an all-zero ifreq is a valid one.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (place, byte) in request.ifr_name.iter_mut().zip(device.bytes()) {
-        *place = libc::c_char::from_ne_bytes([byte]);
-    }
-    request.ifr_ifru.ifru_data = exchanged.as_mut_ptr().cast();
-    // SAFETY: the kernel reads the name, and reads or writes the two numbers.
-    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error()).context(format!("ethtool on {device}"));
-    }
-    Ok(exchanged[1])
+/// Has a veth device take frames that XDP redirects to it even where no XDP program is
+/// attached: `ethtool -K DEVICE gro on`, with which the driver polls its ring.
+pub fn take_redirected(end: &End) -> Result<()> {
+    number(end, ETHTOOL_SGRO, 1)?;
+    Ok(())
 }
