@@ -1,5 +1,5 @@
-//! From a policy to the tables of one hook. Pure: nothing is read, nothing is
-//! called.
+//! From a policy to the tables of one hook, and of all hooks within a [`budget`]. Pure:
+//! nothing is read, nothing is called; a clock tells how long it took.
 //!
 //! Every field of a packet becomes a *class*, and every class has a vector with
 //! one bit a rule ([`classes`]): the hook's own rules, and behind them the [`lists`]
