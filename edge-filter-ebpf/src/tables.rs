@@ -296,7 +296,7 @@ impl Entry {
     #[inline(always)]
     #[must_use]
     pub const fn shift(self) -> u32 {
-        (self.0 >> Self::PLACE) & 56
+        (self.0 >> Self::PLACE) & 0x38
     }
 
     /// Whether that is the second half.
