@@ -16,7 +16,7 @@ use edge_filter_ebpf::packet::{Address, Chain, Family, Ip, Packet};
 use edge_filter_ebpf::quote::Quote;
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
-use edge_filter_ebpf::{ipv4, ipv6, parse, quote, replies};
+use edge_filter_ebpf::{ipv4, ipv6, parse, replies};
 
 use crate::Maps;
 use crate::context::Context;
@@ -107,14 +107,23 @@ pub(crate) fn parse_into<C: Context>(context: C, length: u32) -> u32 {
     }
 }
 
-/// Decides what becomes of [`PACKET`].
+/// Decides what becomes of [`PACKET`]. Of an ICMP error it is not yet known whether it belongs
+/// to a conversation: while the frame is parsed there is no room on the stack to ask.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn edge_filter_decide() -> u32 {
-    match PACKET.get(0) {
-        Some(packet) => decide(packet, &Maps).0,
-        None => Counter::INTERNAL.0,
+    let Some(place) = PACKET.get_ptr_mut(0) else {
+        return Counter::INTERNAL.0;
+    };
+    // SAFETY: no other program of this CPU runs before this one is done.
+    let packet = unsafe { &mut *place };
+    if packet.mirrors_allowed {
+        match talked_about() {
+            Ok(allowed) => packet.mirrors_allowed = allowed,
+            Err(fault) => return fault.0,
+        }
     }
+    decide(packet, &Maps).0
 }
 
 /// The walk over IPv4 options; the fault, or [`NO_FAULT`].
@@ -166,7 +175,7 @@ pub(crate) fn read_quote<C: Context>(context: C, place: u64, high: u64, low: u64
     let Some(place) = QUOTE.get_ptr_mut(0) else {
         return Counter::INTERNAL.0;
     };
-    match quote::read(&mut Copied::new(context, end), &outer, &Maps) {
+    match edge_filter_ebpf::quote::read(&mut Copied::new(context, end), &outer, &Maps) {
         Ok(quote) => {
             // SAFETY: no other program of this CPU runs before this one is done.
             unsafe { *place = quote };
@@ -229,23 +238,35 @@ pub(crate) fn extension_headers<C: Context>(
     }
 }
 
+/// Reads what an ICMP error quotes into [`QUOTE`].
 #[inline(always)]
-pub(crate) fn mirrors_allowed<C: Context>(context: C, outer: &Ip) -> Result<bool, Counter> {
+fn quote<C: Context>(context: C, outer: &Ip) -> Result<(), Counter> {
     let family = match outer.family {
         Family::V4 => 0,
         Family::V6 => 1 << 63,
     };
     let place = family | u64::from(outer.payload) << 32 | u64::from(outer.end);
     let Address { high, low } = outer.destination;
-    let fault = context.read_quote(place, high, low);
-    if fault != NO_FAULT {
-        return Err(Counter(fault));
+    match context.read_quote(place, high, low) {
+        NO_FAULT => Ok(()),
+        fault => Err(Counter(fault)),
     }
+}
+
+/// Whether [`QUOTE`] belongs to a conversation.
+#[inline(always)]
+fn talked_about() -> Result<bool, Counter> {
     match edge_filter_talked_about() {
         allowed if allowed == Counter::ICMP_ERROR.0 => Ok(true),
         NO_FAULT => Ok(false),
         fault => Err(Counter(fault)),
     }
+}
+
+#[inline(always)]
+pub(crate) fn mirrors_allowed<C: Context>(context: C, outer: &Ip) -> Result<bool, Counter> {
+    quote(context, outer)?;
+    talked_about()
 }
 
 impl<C: Context> Copied<C> {
@@ -301,6 +322,7 @@ impl<C: Context> Walks for Copied<C> {
 
     #[inline(always)]
     fn mirrors_allowed<T: Tables + Flows>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
-        mirrors_allowed(self.context, outer)
+        // What the quote says is asked later, by those who decide.
+        quote(self.context, outer).map(|()| true)
     }
 }
