@@ -2,11 +2,11 @@
 //! runs as BPF, and that unit tests, property tests and fuzzers run on the
 //! host. `docs/verdicts.md` is its contract.
 //!
-//! A packet's way: [`judge`] reads the [`ethernet`] header and hands on to
-//! [`ipv4`] or [`ipv6`], then to [`transport`] (which reads what an ICMP error
-//! quotes, [`quote`]); the parsed [`packet::Packet`] meets [`decide`]:
-//! addresses that cannot be, essentials, and the rules, which [`search`] finds by
-//! the classes of [`classify`]. What they allow may be recorded, and what they do
+//! A packet's way: nearly every frame is [`common`], and read at once. Of others the
+//! [`ethernet`] header leads to [`ipv4`] or [`ipv6`], then to [`transport`] (which reads
+//! what an ICMP error quotes, [`quote`]). The parsed [`packet::Packet`] meets [`decide`]:
+//! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is known for
+//! the classes of [`classify`], or which [`search`] finds by them. What they allow may be recorded, and what they do
 //! not may be a reply ([`replies`], [`flow`]). Every way ends in one
 //! [`counter::Counter`].
 //!
