@@ -1,6 +1,6 @@
-//! The classes of a packet's fields: source and destination address by a
-//! multibit trie with compressed paths, protocol and destination port by one
-//! table, source port by another. [`crate::search`] finds the rules that all of
+//! The classes of a packet's fields: source and destination address by comparison with a
+//! few prefixes or by a multibit trie with compressed paths, protocol and destination
+//! port by one table, source port by another. [`crate::search`] finds the rules that all of
 //! them have in common.
 
 use core::hint::cold_path;
@@ -9,7 +9,8 @@ use crate::config::Constant;
 use crate::packet::{Address, Family, Key};
 use crate::tables::{Entry, FEW, Kind, Path, Tables, Trie, transport_index};
 
-/// The classes of a packet's fields, each by the first chunk of its vector.
+/// The classes of a packet's fields, each by the first chunk of its vector, or as what it adds
+/// to the index of an [`Outcome`](crate::outcome::Outcome).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classes {
     /// Of its source address.

@@ -73,8 +73,6 @@ pub enum Constant {
     Aggregates,
     /// The number of chunks that a bit vector takes.
     VectorChunks,
-    /// The fields that no rule asks about, as bits of [`field`].
-    Unasked,
     /// The first of these words hold the hook's own rules: so many.
     OwnWords,
     /// The set of rules and of replies whose packets pass: rules that allow,
@@ -128,16 +126,6 @@ pub enum Constant {
     FlowBuckets,
     /// The places of each bucket that are used.
     FlowPlaces,
-}
-
-/// The bits of [`Constant::Unasked`].
-pub mod field {
-    /// The source address.
-    pub const SOURCE: u32 = 1;
-    /// The destination address.
-    pub const DESTINATION: u32 = 1 << 1;
-    /// The source port.
-    pub const SOURCE_PORT: u32 = 1 << 2;
 }
 
 /// What a list says by one of its rules.

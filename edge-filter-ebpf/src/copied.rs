@@ -16,7 +16,7 @@ use edge_filter_ebpf::packet::{Address, Chain, Family, Ip, Packet};
 use edge_filter_ebpf::quote::Quote;
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
-use edge_filter_ebpf::{ipv4, ipv6, parse, replies};
+use edge_filter_ebpf::{ipv4, ipv6, parse, quote, replies};
 
 use crate::Maps;
 use crate::context::Context;
@@ -175,7 +175,7 @@ pub(crate) fn read_quote<C: Context>(context: C, place: u64, high: u64, low: u64
     let Some(place) = QUOTE.get_ptr_mut(0) else {
         return Counter::INTERNAL.0;
     };
-    match edge_filter_ebpf::quote::read(&mut Copied::new(context, end), &outer, &Maps) {
+    match quote::read(&mut Copied::new(context, end), &outer, &Maps) {
         Ok(quote) => {
             // SAFETY: no other program of this CPU runs before this one is done.
             unsafe { *place = quote };
@@ -240,7 +240,7 @@ pub(crate) fn extension_headers<C: Context>(
 
 /// Reads what an ICMP error quotes into [`QUOTE`].
 #[inline(always)]
-fn quote<C: Context>(context: C, outer: &Ip) -> Result<(), Counter> {
+fn keep_quote<C: Context>(context: C, outer: &Ip) -> Result<(), Counter> {
     let family = match outer.family {
         Family::V4 => 0,
         Family::V6 => 1 << 63,
@@ -265,7 +265,7 @@ fn talked_about() -> Result<bool, Counter> {
 
 #[inline(always)]
 pub(crate) fn mirrors_allowed<C: Context>(context: C, outer: &Ip) -> Result<bool, Counter> {
-    quote(context, outer)?;
+    keep_quote(context, outer)?;
     talked_about()
 }
 
@@ -323,6 +323,6 @@ impl<C: Context> Walks for Copied<C> {
     #[inline(always)]
     fn mirrors_allowed<T: Tables + Flows>(&mut self, outer: &Ip, _: &T) -> Result<bool, Counter> {
         // What the quote says is asked later, by those who decide.
-        quote(self.context, outer).map(|()| true)
+        keep_quote(self.context, outer).map(|()| true)
     }
 }

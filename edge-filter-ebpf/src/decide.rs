@@ -28,18 +28,16 @@ const ECHO_REPLY_V6: u32 = 129;
 #[inline(always)]
 pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     if !T::SMALL && tables.constant(Constant::Words) == 0 {
-        return without_rules(packet, tables);
+        return match before_rules(packet, tables) {
+            Ok(_) => Counter::by_default(tables),
+            Err(counter) => counter,
+        };
     }
     let ports = classify::ports(&packet.key, tables);
-    let Some(source) = classify::source(&packet.key, tables) else {
-        return Counter::INTERNAL;
+    let source = match before_rules(packet, tables) {
+        Ok(source) => source,
+        Err(counter) => return counter,
     };
-    if is_martian(packet) || source.has(Entry::PROTECTED) {
-        return Counter::MARTIAN;
-    }
-    if let Some(counter) = essential(packet, source, tables) {
-        return counter;
-    }
     let Some(rules) = classify::classes(&packet.key, ports, source, tables)
         .and_then(|classes| Rules::of(classes, tables))
     else {
@@ -60,18 +58,19 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
     }
 }
 
-/// The same where no rule is asked for anything.
+/// The leaf of the packet's source, if the rules decide.
+///
+/// # Errors
+/// The counter of a packet that its address or an essential decides.
 #[inline(always)]
-fn without_rules<T: Tables>(packet: &Packet, tables: &T) -> Counter {
-    let Some(source) = classify::source(&packet.key, tables) else {
-        return Counter::INTERNAL;
-    };
+fn before_rules<T: Tables>(packet: &Packet, tables: &T) -> Result<Entry, Counter> {
+    let source = classify::source(&packet.key, tables).ok_or(Counter::INTERNAL)?;
     if is_martian(packet) || source.has(Entry::PROTECTED) {
-        return Counter::MARTIAN;
+        return Err(Counter::MARTIAN);
     }
     match essential(packet, source, tables) {
-        Some(counter) => counter,
-        None => Counter::by_default(tables),
+        Some(counter) => Err(counter),
+        None => Ok(source),
     }
 }
 

@@ -6,9 +6,9 @@
 //! [`ethernet`] header leads to [`ipv4`] or [`ipv6`], then to [`transport`] (which reads
 //! what an ICMP error quotes, [`quote`]). The parsed [`packet::Packet`] meets [`decide`]:
 //! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is known for
-//! the classes of [`classify`], or which [`search`] finds by them. What they allow may be recorded, and what they do
-//! not may be a reply ([`replies`], [`flow`]). Every way ends in one
-//! [`counter::Counter`].
+//! the classes of [`classify`], or which [`search`] finds by them. What they allow may be
+//! recorded, and what they do not may be a reply ([`replies`], [`flow`]). Every way ends in
+//! one [`counter::Counter`].
 //!
 //! Where the bytes and the tables come from is left to [`frame::Frame`] and
 //! [`tables::Tables`]. Nothing here knows a kernel helper.
@@ -25,6 +25,7 @@
 )]
 
 pub mod arp;
+mod branchless;
 #[cfg(test)]
 mod by_hand;
 pub mod classify;
@@ -54,6 +55,7 @@ use config::Constant;
 use counter::Counter;
 use ethernet::Network;
 use flow::Flows;
+use packet::Packet;
 use small::Small;
 use tables::Tables;
 use walks::Walks;
@@ -79,52 +81,55 @@ pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter 
 /// What [`judge`] does with frames that are not common.
 #[inline(always)]
 pub fn judge_any<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
-    // No closures: LLVM makes functions of those that are large.
-    let ip = match ethernet::read(frame, tables) {
-        Err(counter) => return counter,
-        Ok(Network::Arp { at }) => return arp::judge(frame, tables, at),
-        // Once for each family, so that the compiler knows it from here on.
-        Ok(Network::Ipv4 { at }) => ipv4::read(frame, tables, at),
-        Ok(Network::Ipv6 { at }) => {
-            let packet = match ipv6::read(frame, tables, at) {
-                Err(counter) => return counter,
-                Ok(ip) => transport::read(frame, ip, tables),
-            };
-            return match packet {
-                Err(counter) => counter,
-                Ok(packet) => decide::decide(&packet, tables),
-            };
-        }
-    };
-    let packet = match ip {
-        Err(counter) => return counter,
-        Ok(ip) => transport::read(frame, ip, tables),
-    };
-    match packet {
+    match ethernet::read(frame, tables) {
         Err(counter) => counter,
-        Ok(packet) => decide::decide(&packet, tables),
+        Ok(Network::Arp { at }) => arp::judge(frame, tables, at),
+        // Once for each family, so that the compiler knows it from here on.
+        Ok(Network::Ipv4 { at }) => decided(packet_v4(frame, tables, at), tables),
+        Ok(Network::Ipv6 { at }) => decided(packet_v6(frame, tables, at), tables),
     }
 }
 
-/// What [`judge`] does first, for those who decide later: the packet that a frame holds.
+/// What [`judge_any`] does first, for those who decide later: the packet that a frame holds.
 ///
 /// # Errors
 /// The counter of a frame that is decided already.
 #[inline(always)]
-pub fn parse<F: Walks, T: Tables + Flows>(
-    frame: &mut F,
-    tables: &T,
-) -> Result<packet::Packet, Counter> {
+pub fn parse<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Result<Packet, Counter> {
     match ethernet::read(frame, tables)? {
         Network::Arp { at } => Err(arp::judge(frame, tables, at)),
-        Network::Ipv4 { at } => {
-            let ip = ipv4::read(frame, tables, at)?;
-            transport::read(frame, ip, tables)
-        }
-        Network::Ipv6 { at } => {
-            let ip = ipv6::read(frame, tables, at)?;
-            transport::read(frame, ip, tables)
-        }
+        Network::Ipv4 { at } => packet_v4(frame, tables, at),
+        Network::Ipv6 { at } => packet_v6(frame, tables, at),
+    }
+}
+
+#[inline(always)]
+fn packet_v4<F: Walks, T: Tables + Flows>(
+    frame: &mut F,
+    tables: &T,
+    at: u32,
+) -> Result<Packet, Counter> {
+    let ip = ipv4::read(frame, tables, at)?;
+    transport::read(frame, ip, tables)
+}
+
+#[inline(always)]
+fn packet_v6<F: Walks, T: Tables + Flows>(
+    frame: &mut F,
+    tables: &T,
+    at: u32,
+) -> Result<Packet, Counter> {
+    let ip = ipv6::read(frame, tables, at)?;
+    transport::read(frame, ip, tables)
+}
+
+/// What becomes of a packet, if nothing has been decided yet. A function, and no closure:
+/// LLVM makes functions of those that are large.
+#[inline(always)]
+fn decided<T: Tables + Flows>(packet: Result<Packet, Counter>, tables: &T) -> Counter {
+    match packet {
+        Ok(packet) => decide::decide(&packet, tables),
+        Err(counter) => counter,
     }
 }
 

@@ -103,13 +103,13 @@ impl<C> Linear<C> {
 pub(crate) struct Loaded(usize);
 
 macro_rules! load {
-    ($self:ident, $size:literal, $number:ty, $at:expr) => {{
+    ($self:ident, $number:ty, $at:expr, $($instruction:expr),+) => {{
         let value: u64;
         // SAFETY: the bytes were checked to be there when the header was asked
         // for; the verifier checks it once more.
         unsafe {
             asm!(
-                concat!("{value} = *(", $size, " *)({begin} + {at})"),
+                $($instruction,)+
                 value = lateout(reg) value,
                 begin = in(reg) $self.0,
                 at = const $at,
@@ -122,56 +122,50 @@ macro_rules! load {
     }};
 }
 
-/// A load and a change of the byte order at once: LLVM would otherwise go back and forth
-/// between the two, and keep both.
-macro_rules! turned {
-    ($self:ident, $size:literal, $order:literal, $number:ty, $at:expr) => {{
-        let value: u64;
-        // SAFETY: as in `load`.
-        unsafe {
-            asm!(
-                concat!("{value} = *(", $size, " *)({begin} + {at})"),
-                concat!("{value} = ", $order, " {value}"),
-                value = lateout(reg) value,
-                begin = in(reg) $self.0,
-                at = const $at,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-            core::hint::assert_unchecked(value <= <$number>::MAX as u64);
-        }
-        value as $number
-    }};
-}
-
 impl Header for Loaded {
     #[inline(always)]
     fn u8<const AT: usize>(&self) -> u8 {
-        load!(self, "u8", u8, AT)
+        load!(self, u8, AT, "{value} = *(u8 *)({begin} + {at})")
     }
 
     #[inline(always)]
     fn u16<const AT: usize>(&self) -> u16 {
-        load!(self, "u16", u16, AT).to_be()
+        load!(self, u16, AT, "{value} = *(u16 *)({begin} + {at})").to_be()
     }
 
     #[inline(always)]
     fn u32<const AT: usize>(&self) -> u32 {
-        load!(self, "u32", u32, AT).to_be()
+        load!(self, u32, AT, "{value} = *(u32 *)({begin} + {at})").to_be()
     }
 
     #[inline(always)]
     fn u64<const AT: usize>(&self) -> u64 {
-        load!(self, "u64", u64, AT).to_be()
+        load!(self, u64, AT, "{value} = *(u64 *)({begin} + {at})").to_be()
     }
+
+    // In these two the byte order changes along with the load: LLVM would go back and forth
+    // between both forms of a number, and keep both.
 
     #[inline(always)]
     fn number<const AT: usize>(&self) -> u16 {
-        turned!(self, "u16", "be16", u16, AT)
+        load!(
+            self,
+            u16,
+            AT,
+            "{value} = *(u16 *)({begin} + {at})",
+            "{value} = be16 {value}"
+        )
     }
 
     #[inline(always)]
     fn left_u32<const AT: usize>(&self) -> u64 {
-        turned!(self, "u32", "be64", u64, AT)
+        load!(
+            self,
+            u64,
+            AT,
+            "{value} = *(u32 *)({begin} + {at})",
+            "{value} = be64 {value}"
+        )
     }
 }
 

@@ -7,6 +7,7 @@
 mod context;
 mod copied;
 mod flows;
+mod judge;
 mod linear;
 mod out_of_line;
 mod seed;
@@ -28,19 +29,20 @@ use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
 
+/// The first of [`TRANSPORTS`](edge_filter_ebpf::tables::TRANSPORTS) classes, with which the
+/// loader fills the section.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.transports")]
+static TRANSPORTS: u32 = 0;
+/// The first of [`PORTS`](edge_filter_ebpf::tables::PORTS) classes of source ports, in the
+/// same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.source_ports")]
+static SOURCE_PORTS: u32 = 0;
 /// The prefixes that addresses are compared with, in the same way.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.few")]
 static FEW_PREFIXES: [Path; 4 * FEW] = [Path::EMPTY; 4 * FEW];
-
-/// The first of [`TRANSPORTS`](edge_filter_ebpf::tables::TRANSPORTS) classes, with which the loader fills the section.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata.transports")]
-static TRANSPORTS: u32 = 0;
-/// The first of [`PORTS`](edge_filter_ebpf::tables::PORTS) classes of source ports, in the same way.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata.source_ports")]
-static SOURCE_PORTS: u32 = 0;
 /// The first of [`Constant::Rows`] rows, in the same way.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.rows")]
@@ -53,7 +55,7 @@ static PATHS: Path = Path::EMPTY;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.chunks")]
 static CHUNKS: Chunk = [0; 8];
-/// The first of [`Constant::Outcomes`] outcomes, in the same way.
+/// The first of [`OUTCOMES`](edge_filter_ebpf::outcome::OUTCOMES) outcomes, in the same way.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.outcomes")]
 static OUTCOMES: Outcome = Outcome::NOTHING;

@@ -7,9 +7,9 @@
 //! 2001). The hook's own rules come first; behind them, each from a word of its
 //! own on, stand the lists that tell replies (`docs/verdicts.md` §13).
 
+use crate::branchless::min;
 use crate::classify::Classes;
 use crate::config::{Constant, NONE};
-use crate::flow::branchless::min;
 use crate::tables::{Chunk, Tables};
 
 /// What the rules say of a packet.

@@ -7,9 +7,9 @@
 use core::sync::atomic::Ordering::SeqCst;
 
 use super::Words;
-use super::branchless::low_four;
 use super::life::{Life, first_state};
 use super::word::Word;
+use crate::branchless::low_four;
 use crate::search::lowest_bit;
 
 /// The places of a bucket.

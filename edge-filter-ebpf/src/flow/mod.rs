@@ -4,7 +4,6 @@
 //! [`table`] is the table, over [`bucket`]s that lie in a BPF array or in memory;
 //! [`life`] says how long an entry lives. The kernel runs the same code as the host.
 
-pub(crate) mod branchless;
 pub mod bucket;
 pub mod hash;
 pub mod life;

@@ -10,10 +10,10 @@
 //! the one that lookups find first.
 
 use super::Words;
-use super::branchless::{is_zero, low_four, min, minus};
 use super::bucket::{Bucket, Buckets, PLACES, protocol_of};
 use super::hash;
 use super::life::{Life, SECOND};
+use crate::branchless::{is_zero, low_four, min, minus};
 use crate::packet::tcp::RST;
 
 /// How often a conversation is looked for, and a place for it, while other CPUs take the

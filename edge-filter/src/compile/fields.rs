@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use edge_filter_ebpf::classify::EVERY_RULE;
-use edge_filter_ebpf::config::{Constant, field};
+use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::tables::{FEW, Path, Trie};
 
 use super::classes::Classes;
@@ -106,19 +106,6 @@ impl Fields {
     /// How many networks the tries tell apart, that of all addresses left out.
     pub(super) fn networks(&self) -> usize {
         self.tries.iter().map(|(_, leaves)| leaves.len() - 1).sum()
-    }
-
-    /// The fields that no rule asks about, as bits of [`field`].
-    pub(super) fn unasked(&self) -> u32 {
-        let is_every = |side| self.classes(side).iter().all(|&class| class == EVERY_RULE);
-        [
-            (field::SOURCE, is_every(Field::Source)),
-            (field::DESTINATION, is_every(Field::Destination)),
-            (field::SOURCE_PORT, self.source_ports.is_none()),
-        ]
-        .into_iter()
-        .filter(|(_, unasked)| *unasked)
-        .fold(0, |bits, (bit, _)| bits | bit)
     }
 
     /// Lays out the tables, in which each class stands as `number` says, and writes down

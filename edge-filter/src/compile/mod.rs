@@ -197,7 +197,6 @@ impl Draft<'_> {
             .ranks
             .map(|ranks| append_entries(&mut image.rows, &ranks));
         let config = &mut image.config;
-        config.set(Constant::Unasked, fields.unasked());
         config.set(Constant::Fates, fates.wrapping_sub(lists.own_words * 64));
         config.set(Constant::Ranks, ranks.unwrap_or(NONE));
         config.set(Constant::Words, classes.words());

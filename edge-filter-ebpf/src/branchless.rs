@@ -6,13 +6,13 @@
 
 /// 1 if `value` is 0, else 0.
 #[inline(always)]
-pub(super) fn is_zero(value: u64) -> u64 {
+pub(crate) fn is_zero(value: u64) -> u64 {
     sign(value | value.wrapping_neg()) ^ 1
 }
 
 /// What is left of `a` less `b`: 0 if `b` is larger. Both are below 2⁶³.
 #[inline(always)]
-pub(super) fn minus(a: u64, b: u64) -> u64 {
+pub(crate) fn minus(a: u64, b: u64) -> u64 {
     let difference = a.wrapping_sub(b);
     difference & sign(difference).wrapping_sub(1)
 }
@@ -26,7 +26,7 @@ pub(crate) fn min(a: u64, b: u64) -> u64 {
 /// The lowest four bits, in a way that the compiler does not see through: where it knows
 /// that no others are set it would not clear them, and the verifier would not know.
 #[inline(always)]
-pub(super) fn low_four(value: u64) -> usize {
+pub(crate) fn low_four(value: u64) -> usize {
     #[cfg(target_arch = "bpf")]
     {
         let mut value = value;

@@ -1,0 +1,51 @@
+//! The ways that a frame is judged, for programs of either kind: in place if it is common, or
+//! at least linear, and by copies of its headers otherwise.
+//!
+//! Each way is a function of its own, so that its stack and that of another are not there at
+//! once: 512 bytes hold a whole chain of calls.
+
+use edge_filter_ebpf::config::Constant;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::small::Small;
+use edge_filter_ebpf::tables::Tables;
+use edge_filter_ebpf::{common, judge_any};
+
+use crate::context::Context;
+use crate::linear::Linear;
+use crate::{Maps, copied};
+
+/// Judges a frame of `length` bytes.
+#[inline(always)]
+pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
+    let common = if Maps.constant(Constant::Small) == 0 {
+        judge_common(context, length)
+    } else {
+        judge_small(context, length)
+    };
+    if common != Counter::NOTHING {
+        return common;
+    }
+    match judge_linear(context, length) {
+        Counter::NOT_LINEAR => copied::judge(context, length),
+        counter => counter,
+    }
+}
+
+/// Judges a common frame under a small policy; [`Counter::NOTHING`] if it is not common.
+#[inline(never)]
+fn judge_small<C: Context>(context: C, length: u32) -> Counter {
+    let frame = &mut Linear::new(context, length);
+    common::judge(frame, &Small(&Maps)).unwrap_or(Counter::NOTHING)
+}
+
+/// The same under any policy.
+#[inline(never)]
+fn judge_common<C: Context>(context: C, length: u32) -> Counter {
+    common::judge(&mut Linear::new(context, length), &Maps).unwrap_or(Counter::NOTHING)
+}
+
+/// Judges any frame by its first buffer; [`Counter::NOT_LINEAR`] if more of it is needed.
+#[inline(never)]
+fn judge_linear<C: Context>(context: C, length: u32) -> Counter {
+    judge_any(&mut Linear::new(context, length), &Maps)
+}
