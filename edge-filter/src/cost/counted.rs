@@ -5,11 +5,10 @@ use std::cell::Cell;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::flow::{Flows, Tuple};
 use edge_filter_ebpf::outcome::Outcome;
-use edge_filter_ebpf::tables::{Chunk, Path, Row, Tables};
+use edge_filter_ebpf::tables::{Chunk, Path, Tables};
 
 use super::Lookups;
 use crate::compile::TableImage;
-use crate::compile::budget::CompiledHook;
 
 /// The tables of a hook, an empty flow table, and how often they were asked.
 pub(super) struct Counted<'h> {
@@ -20,10 +19,10 @@ pub(super) struct Counted<'h> {
 }
 
 impl<'h> Counted<'h> {
-    pub(super) fn new(hook: &'h CompiledHook) -> Self {
+    pub(super) fn new(tables: &'h TableImage, address_rows: usize) -> Self {
         Self {
-            tables: &hook.image,
-            address_rows: hook.known.facts.bytes.address_rows / size_of::<Row>(),
+            tables,
+            address_rows,
             lookups: Cell::default(),
         }
     }

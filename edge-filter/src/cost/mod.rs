@@ -10,10 +10,12 @@ mod counted;
 pub mod measured;
 mod packets;
 
-use edge_filter_ebpf::memory::Hook;
-use edge_filter_ebpf::{judge, memory::Memory};
+use edge_filter_ebpf::judge;
+use edge_filter_ebpf::memory::{Hook, Memory};
+use edge_filter_ebpf::tables::Row;
 use serde::Serialize;
 
+use crate::compile::TableImage;
 use crate::compile::budget::CompiledHook;
 use crate::policy::{PacketSpec, Policy, packet};
 use counted::Counted;
@@ -119,15 +121,23 @@ pub fn costs(policy: &Policy, hook: &CompiledHook) -> Vec<Cost> {
 /// How often the program asks its tables about the packet of `spec`; never, if there is no
 /// such packet.
 fn lookups(policy: &Policy, hook: &CompiledHook, spec: &PacketSpec) -> Lookups {
-    let Ok(frame) = packet::frame(policy, spec) else {
-        return Lookups::default();
-    };
-    let counted = Counted::new(hook);
+    let address_rows = hook.known.facts.bytes.address_rows / size_of::<Row>();
+    match packet::frame(policy, spec) {
+        Ok(frame) => lookups_for(&hook.image, address_rows, &frame),
+        Err(_) => Lookups::default(),
+    }
+}
+
+/// How often the program asks the tables of `image` to judge `frame`, with an empty flow
+/// table. The first `address_rows` of its rows are those of addresses.
+#[must_use]
+pub fn lookups_for(image: &TableImage, address_rows: usize, frame: &[u8]) -> Lookups {
+    let counted = Counted::new(image, address_rows);
     let seen = Hook {
         tables: &counted,
         flows: &counted,
     };
-    judge(&mut Memory::new(&frame), &seen);
+    judge(&mut Memory::new(frame), &seen);
     counted.lookups()
 }
 
