@@ -122,6 +122,8 @@ pub enum Constant {
     Outcomes,
     /// 1 if the outcomes are known, and no trie is larger than a few prefixes.
     Small,
+    /// 1 if what is known of recent packets is kept ([`crate::cache`]).
+    Cached,
     /// The number of buckets of the flow table.
     FlowBuckets,
     /// The places of each bucket that are used.

@@ -1,15 +1,14 @@
 //! From a packet without faults to its counter: addresses that cannot be
 //! (`docs/verdicts.md` §8), essentials (§9), rules, replies and the default (§10).
 
-use crate::classify;
 use crate::config::{Constant, essential};
 use crate::counter::Counter;
 use crate::flow::Flows;
-use crate::outcome::Own;
+use crate::outcome::{Outcome, Own};
 use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
 use crate::replies;
-use crate::rules::Rules;
 use crate::tables::{Entry, Tables};
+use crate::{cache, classify};
 
 const ECHO_REPLY: u32 = 0;
 const ECHO_REQUEST: u32 = 8;
@@ -27,35 +26,53 @@ const ECHO_REPLY_V6: u32 = 129;
 /// Decides what becomes of `packet`.
 #[inline(always)]
 pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
-    if !T::SMALL && tables.constant(Constant::Words) == 0 {
-        return match before_rules(packet, tables) {
-            Ok(_) => Counter::by_default(tables),
-            Err(counter) => counter,
-        };
-    }
-    let ports = classify::ports(&packet.key, tables);
-    let source = match before_rules(packet, tables) {
-        Ok(source) => source,
+    let outcome = if T::SMALL {
+        looked_up(packet, tables)
+    } else {
+        remembered(packet, tables)
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
         Err(counter) => return counter,
     };
-    let Some(rules) = classify::classes(&packet.key, ports, source, tables)
-        .and_then(|classes| Rules::of(classes, tables))
-    else {
-        return Counter::INTERNAL;
-    };
-    match rules.own(tables) {
+    match outcome.own() {
         Own::Allowed { counter, tracked } => {
-            match replies::record(packet, &rules, tracked, tables) {
-                Ok(()) => counter,
-                Err(internal) => internal,
-            }
+            replies::record(packet, tracked, tables);
+            counter
         }
         Own::Final(counter) => counter,
-        Own::Refused(counter) => match replies::reply(packet, &rules, tables) {
+        Own::Refused(counter) => match replies::reply(packet, outcome, tables) {
             Counter::NOTHING => counter,
             reply => reply,
         },
     }
+}
+
+/// What is said of `packet` by a small policy.
+///
+/// # Errors
+/// The counter of a packet that is decided already.
+#[inline(always)]
+fn looked_up<T: Tables>(packet: &Packet, tables: &T) -> Result<Outcome, Counter> {
+    let ports = classify::ports(&packet.key, tables);
+    let source = before_rules(packet, tables)?;
+    match classify::classes(&packet.key, ports, source, tables) {
+        Some(classes) => Ok(Outcome::of(&classes, tables)),
+        None => Err(Counter::INTERNAL),
+    }
+}
+
+/// What is said of `packet` by a larger one, from the cache if it is there.
+///
+/// # Errors
+/// As [`looked_up`].
+#[inline(always)]
+fn remembered<T: Tables>(packet: &Packet, tables: &T) -> Result<Outcome, Counter> {
+    // Of ICMP, more than the tuple decides.
+    if packet.icmp != NO_ICMP {
+        before_rules(packet, tables)?;
+    }
+    Ok(cache::outcome(packet, tables))
 }
 
 /// The leaf of the packet's source, if the rules decide.
@@ -63,7 +80,7 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
 /// # Errors
 /// The counter of a packet that its address or an essential decides.
 #[inline(always)]
-fn before_rules<T: Tables>(packet: &Packet, tables: &T) -> Result<Entry, Counter> {
+pub(crate) fn before_rules<T: Tables>(packet: &Packet, tables: &T) -> Result<Entry, Counter> {
     let source = classify::source(&packet.key, tables).ok_or(Counter::INTERNAL)?;
     if is_martian(packet) || source.has(Entry::PROTECTED) {
         return Err(Counter::MARTIAN);

@@ -11,7 +11,6 @@ use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::flow::bucket::{Bucket, Buckets, Header};
 use edge_filter_ebpf::flow::hash::KEYS;
 use edge_filter_ebpf::flow::table;
-use edge_filter_ebpf::flow::word::Word;
 use edge_filter_ebpf::flow::{Flows, Tuple, Words};
 use edge_filter_ebpf::packet::Family;
 use edge_filter_ebpf::tables::Tables;
@@ -78,36 +77,6 @@ impl Buckets for Maps {
             }
         }
     }
-
-    #[inline(always)]
-    fn exchange(word: &Word, old: u64, new: u64) -> bool {
-        let found: u64;
-        // SAFETY: an atomic exchange of a word of the map (kernel 5.12 on). The core
-        // library has none for this target.
-        unsafe {
-            asm!(
-                "r0 = cmpxchg_64({word} + 0, r0, {new})",
-                word = in(reg) word.as_ptr(),
-                new = in(reg) new,
-                inout("r0") old => found,
-                options(nostack, preserves_flags),
-            );
-        }
-        found == old
-    }
-
-    #[inline(always)]
-    fn flip(word: &Word, bits: u64) {
-        // SAFETY: an atomic change of a word of the map.
-        unsafe {
-            asm!(
-                "lock *(u64 *)({word} + 0) ^= {bits}",
-                word = in(reg) word.as_ptr(),
-                bits = in(reg) bits,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
 }
 
 /// Records a packet of the opener.
@@ -146,14 +115,13 @@ extern "C" fn edge_filter_live(a: u64, b: u64, c: u64, d: u64, e: u64) -> u32 {
 impl Flows for Maps {
     #[inline(always)]
     fn record(&self, tuple: &Tuple, tcp_flags: u8) {
-        let [a, b, c, d, e] = tuple.words();
-        edge_filter_record(a, b, c, d, e | u64::from(tcp_flags) << FLAGS);
+        let [a, b, c, d, e] = together(tuple, tcp_flags);
+        edge_filter_record(a, b, c, d, e);
     }
 
     #[inline(always)]
     fn is_answered(&self, tuple: &Tuple, tcp_flags: u8) -> bool {
-        let [a, b, c, d, e] = tuple.words();
-        let e = e | u64::from(tcp_flags) << FLAGS;
+        let [a, b, c, d, e] = together(tuple, tcp_flags);
         let answered = match tuple.family {
             Family::V4 => edge_filter_answered_v4(a | c >> 32, e),
             Family::V6 => edge_filter_answered(a, b, c, d, e),
@@ -168,8 +136,15 @@ impl Flows for Maps {
     }
 }
 
+/// The words of a tuple, with TCP flags in the last.
+#[inline(always)]
+pub(crate) fn together(tuple: &Tuple, tcp_flags: u8) -> Words {
+    let [a, b, c, d, e] = tuple.words();
+    [a, b, c, d, e | u64::from(tcp_flags) << FLAGS]
+}
+
 /// The words of a tuple and the TCP flags.
 #[inline(always)]
-fn apart(a: u64, b: u64, c: u64, d: u64, e: u64) -> (Words, u8) {
+pub(crate) fn apart(a: u64, b: u64, c: u64, d: u64, e: u64) -> (Words, u8) {
     ([a, b, c, d, e & !(0xff << FLAGS)], (e >> FLAGS) as u8)
 }

@@ -18,7 +18,7 @@ use crate::{Maps, copied};
 #[inline(always)]
 pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
     let common = if Maps.constant(Constant::Small) == 0 {
-        judge_common(context, length)
+        judge_cached(context, length)
     } else {
         judge_small(context, length)
     };
@@ -38,9 +38,9 @@ fn judge_small<C: Context>(context: C, length: u32) -> Counter {
     common::judge(frame, &Small(&Maps)).unwrap_or(Counter::NOTHING)
 }
 
-/// The same under any policy.
+/// The same under any policy, by what is known of recent packets.
 #[inline(never)]
-fn judge_common<C: Context>(context: C, length: u32) -> Counter {
+fn judge_cached<C: Context>(context: C, length: u32) -> Counter {
     common::judge(&mut Linear::new(context, length), &Maps).unwrap_or(Counter::NOTHING)
 }
 

@@ -5,10 +5,10 @@
 //! A packet's way: nearly every frame is [`common`], and read at once. Of others the
 //! [`ethernet`] header leads to [`ipv4`] or [`ipv6`], then to [`transport`] (which reads
 //! what an ICMP error quotes, [`quote`]). The parsed [`packet::Packet`] meets [`decide`]:
-//! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is known for
-//! the classes of [`classify`], or which [`search`] finds by them. What they allow may be
-//! recorded, and what they do not may be a reply ([`replies`], [`flow`]). Every way ends in
-//! one [`counter::Counter`].
+//! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is in the
+//! [`cache`] if the packet's conversation is known, is known for the classes of [`classify`],
+//! or is found by them in a [`search`]. What they allow may be recorded, and what they do not
+//! may be a reply ([`replies`], [`flow`]). Every way ends in one [`counter::Counter`].
 //!
 //! Where the bytes and the tables come from is left to [`frame::Frame`] and
 //! [`tables::Tables`]. Nothing here knows a kernel helper.
@@ -28,6 +28,7 @@ pub mod arp;
 mod branchless;
 #[cfg(test)]
 mod by_hand;
+pub mod cache;
 pub mod classify;
 pub mod common;
 pub mod config;

@@ -18,9 +18,11 @@ use core::arch::asm;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
+use edge_filter_ebpf::cache::{BLOCK_LINES, Block, Line};
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::counter::{Count, Counter};
+use edge_filter_ebpf::flow::Tuple;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::Match;
 use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
@@ -61,6 +63,10 @@ static CHUNKS: Chunk = [0; 8];
 static OUTCOMES: Outcome = Outcome::NOTHING;
 #[map]
 static COUNTERS: PerCpuArray<Count> = PerCpuArray::with_max_entries(Counter::FIRST_RULE, 0);
+
+/// What is known of recent packets. The loader leaves one block where nothing is kept.
+#[map]
+static CACHE: PerCpuArray<Block> = PerCpuArray::with_max_entries(1, 0);
 
 /// The tables in the kernel.
 struct Maps;
@@ -185,6 +191,17 @@ impl Tables for Maps {
     #[inline(always)]
     fn outcome(&self, index: u16) -> &Outcome {
         place!(OUTCOMES, Outcome, index)
+    }
+
+    #[inline(always)]
+    fn line(&self, number: u32) -> Option<&Line> {
+        let block = CACHE.get(number / BLOCK_LINES as u32)?;
+        Some(&block[number as usize % BLOCK_LINES])
+    }
+
+    #[inline(always)]
+    fn outcome_anew(&self, tuple: &Tuple, tcp_flags: u8) -> Outcome {
+        out_of_line::outcome_anew(tuple, tcp_flags)
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! A frame in memory, and a hook in memory, as the host has them: what tests and
 //! fuzzers judge.
 
+use crate::cache::{LINES, Line};
 use crate::config::Constant;
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
@@ -59,11 +60,34 @@ impl Frame for Memory<'_> {
     }
 }
 
-/// The tables of a hook, and the flow table that it shares with others.
+/// What is known of recent packets at a hook, as one CPU has it.
+#[derive(Debug)]
+pub struct Cache(Vec<Line>);
+
+impl Cache {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self((0..LINES).map(|_| Line::default()).collect())
+    }
+
+    /// One that keeps nothing.
+    pub const NONE: Self = Self(Vec::new());
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The tables of a hook, its cache, and the flow table that it shares with others.
 #[derive(Debug, Clone, Copy)]
 pub struct Hook<'a, T, F> {
     /// Its tables.
     pub tables: &'a T,
+    /// Its cache.
+    pub cache: &'a Cache,
     /// The flow table.
     pub flows: &'a F,
 }
@@ -99,6 +123,10 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
 
     fn outcome(&self, index: u16) -> &Outcome {
         self.tables.outcome(index)
+    }
+
+    fn line(&self, number: u32) -> Option<&Line> {
+        self.cache.0.get(number as usize)
     }
 }
 

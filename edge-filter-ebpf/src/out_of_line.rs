@@ -2,8 +2,11 @@
 //! once, for any classes and any words
 //! (`docs/decisions/0008-many-words-are-searched-out-of-line.md`).
 
+use edge_filter_ebpf::cache;
 use edge_filter_ebpf::classify::Classes;
 use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::flow::Tuple;
+use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::replies;
 use edge_filter_ebpf::search::{self, Match};
 
@@ -73,6 +76,21 @@ extern "C" fn edge_filter_lists(
     };
     let (begin, end) = apart(words);
     replies::said_by_lists(&Maps, classes, begin, end).0
+}
+
+/// The outcome of a tuple that is in no cache: its five words, with TCP flags in bits 16 to
+/// 23 of the last.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn edge_filter_outcome(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+    let (words, flags) = crate::flows::apart(a, b, c, d, e);
+    cache::outcome_anew(&Maps, &Tuple::from_words(words), flags).word()
+}
+
+#[inline(always)]
+pub(crate) fn outcome_anew(tuple: &Tuple, tcp_flags: u8) -> Outcome {
+    let [a, b, c, d, e] = crate::flows::together(tuple, tcp_flags);
+    Outcome::from_word(edge_filter_outcome(a, b, c, d, e))
 }
 
 #[inline(always)]

@@ -99,6 +99,23 @@ impl Outcome {
         [self.own, self.reply]
     }
 
+    /// In one word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        (self.reply as u64) << 32 | self.own as u64
+    }
+
+    /// The outcome of one word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            own: word as u32,
+            reply: (word >> 32) as u32,
+        }
+    }
+
     /// That of `classes`.
     #[inline(always)]
     pub fn of<T: Tables>(classes: &Classes, tables: &T) -> Self {

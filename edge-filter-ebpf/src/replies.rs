@@ -10,12 +10,12 @@ use crate::classify::{self, Classes};
 use crate::config::{Constant, fate};
 use crate::counter::Counter;
 use crate::flow::{Flows, Tuple};
-use crate::outcome::{Own, Reply};
+use crate::outcome::{Outcome, Own, Reply};
 use crate::packet::tcp::{ACK, SYN};
 use crate::packet::{Family, Key, NO_ICMP, Packet};
 use crate::quote::Quote;
 use crate::rules::Rules;
-use crate::search::{Match, Vectors};
+use crate::search::{self, Match};
 use crate::tables::Tables;
 
 /// The most lists of one group that have to be asked one after the other: lists
@@ -50,7 +50,7 @@ pub(crate) const fn is_echo_request(family: Family, kind: u32) -> bool {
 /// The counter of the replies to what `group` allows; [`Counter::NOTHING`] if it
 /// allows nothing.
 #[inline(always)]
-pub(crate) fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Counter {
+pub(crate) fn allowed_by<T: Tables>(group: Group, classes: Classes, tables: &T) -> Counter {
     let (begin, end) = match group {
         Group::MirroredTracking => (Constant::MirroredTracking, Constant::MirroredTrackingEnd),
         Group::MirroredOpen => (Constant::MirroredOpen, Constant::MirroredOpenEnd),
@@ -60,12 +60,12 @@ pub(crate) fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables:
     // Mostly there is one list, and no loop.
     match tables.constant(Constant::Lists) {
         0 => Counter::NOTHING,
-        1 => match ask(vectors, begin, end, tables) {
+        1 => match ask(classes, begin, end, tables) {
             Said::Counter(counter) => counter,
             Said::Next(next) if next >= end => Counter::NOTHING,
             Said::Next(_) => Counter::INTERNAL,
         },
-        _ => tables.said_by_lists(vectors.classes, begin, end),
+        _ => tables.said_by_lists(classes, begin, end),
     }
 }
 
@@ -73,13 +73,12 @@ pub(crate) fn allowed_by<T: Tables>(group: Group, vectors: &Vectors<'_>, tables:
 /// `end`.
 #[inline(always)]
 pub fn said_by_lists<T: Tables>(tables: &T, classes: Classes, mut begin: u32, end: u32) -> Counter {
-    let vectors = Vectors::far(classes);
     let lists = tables.constant(Constant::Lists);
     for list in 0..MAX_LISTS {
         if list >= lists {
             break;
         }
-        match ask(&vectors, begin, end, tables) {
+        match ask(classes, begin, end, tables) {
             Said::Counter(counter) => return counter,
             Said::Next(next) => begin = next,
         }
@@ -100,8 +99,8 @@ enum Said {
 }
 
 #[inline(always)]
-fn ask<T: Tables>(vectors: &Vectors<'_>, begin: u32, end: u32, tables: &T) -> Said {
-    let rule = match vectors.first(tables, begin, end) {
+fn ask<T: Tables>(classes: Classes, begin: u32, end: u32, tables: &T) -> Said {
+    let rule = match search::first_match(tables, classes, begin, end) {
         Match::Rule(rule) => rule,
         Match::None => return Said::Counter(Counter::NOTHING),
         Match::Internal => return Said::Counter(Counter::INTERNAL),
@@ -116,35 +115,24 @@ fn ask<T: Tables>(vectors: &Vectors<'_>, begin: u32, end: u32, tables: &T) -> Sa
 
 /// Records `packet`, which a rule allows, if it opens a conversation (§13.3); `tracked` is
 /// what the rules said of that.
-///
-/// # Errors
-/// [`Counter::INTERNAL`] if a loop ran out.
 #[inline(always)]
-pub(crate) fn record<T: Tables + Flows>(
-    packet: &Packet,
-    rules: &Rules<'_>,
-    tracked: bool,
-    tables: &T,
-) -> Result<(), Counter> {
+pub(crate) fn record<T: Tables + Flows>(packet: &Packet, tracked: bool, tables: &T) {
     if !tracked || tables.constant(Constant::Tracking) == 0 {
-        return Ok(());
+        return;
     }
     if packet.icmp != NO_ICMP && !is_echo_request(packet.key.family, packet.icmp >> 8) {
-        return Ok(());
+        return;
     }
     if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
-        return Ok(());
+        return;
     }
-    if rules.is_recorded(tracked, tables)? {
-        tables.record(&conversation(packet, packet.key), packet.tcp_flags);
-    }
-    Ok(())
+    tables.record(&conversation(packet, packet.key), packet.tcp_flags);
 }
 
 /// The counter of `packet` if it is a reply (§13.4); [`Counter::NOTHING`] if it is
 /// none.
 #[inline(always)]
-pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, rules: &Rules<'_>, tables: &T) -> Counter {
+pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, outcome: Outcome, tables: &T) -> Counter {
     if packet.tcp_flags & (SYN | ACK) == SYN {
         return Counter::NOTHING;
     }
@@ -157,7 +145,7 @@ pub(crate) fn reply<T: Tables + Flows>(packet: &Packet, rules: &Rules<'_>, table
             return Counter::NOTHING;
         }
     }
-    let counter = match rules.reply(tables) {
+    let counter = match outcome.reply() {
         Reply::No => return Counter::NOTHING,
         Reply::ByRule(counter) => return counter,
         Reply::ByFlow(counter) => counter,
@@ -188,13 +176,13 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
     let ports = classify::ports(mirror, tables);
     let rules = classify::source(mirror, tables)
         .and_then(|source| classify::classes(mirror, ports, source, tables))
-        .and_then(|classes| Rules::far(classes, tables))
+        .map(|classes| Rules::of(classes, tables))
         .ok_or(Counter::INTERNAL)?;
     match rules.own(tables) {
         Own::Allowed { .. } => {
             if tables.constant(Constant::Tracking) == 0
                 || rules.is_open(tables)?
-                || (!is_icmp && tables.is_live(&tuple(*mirror)))
+                || (!is_icmp && tables.is_live(&Tuple::of(mirror)))
             {
                 return Ok(true);
             }
@@ -213,7 +201,7 @@ pub fn is_talked_about<T: Tables + Flows>(quote: &Quote, tables: &T) -> Result<b
         sent.source_port = identifier as u16;
         sent.destination_port = identifier as u16;
     }
-    Ok(tables.is_live(&tuple(sent)))
+    Ok(tables.is_live(&Tuple::of(&sent)))
 }
 
 /// The conversation of `packet`, opened by whoever sends `key`.
@@ -223,17 +211,5 @@ fn conversation(packet: &Packet, mut key: Key) -> Tuple {
         key.source_port = packet.identifier;
         key.destination_port = packet.identifier;
     }
-    tuple(key)
-}
-
-#[inline(always)]
-const fn tuple(key: Key) -> Tuple {
-    Tuple {
-        family: key.family,
-        source: key.source,
-        destination: key.destination,
-        protocol: key.protocol,
-        source_port: key.source_port,
-        destination_port: key.destination_port,
-    }
+    Tuple::of(&key)
 }

@@ -6,44 +6,36 @@ use crate::config::{Constant, NONE};
 use crate::counter::Counter;
 use crate::outcome::{Outcome, Own, Reply};
 use crate::replies::{Group, allowed_by};
-use crate::search::{Match, Vectors};
+use crate::search::{self, Match};
 use crate::tables::Tables;
 
 /// The rules, as a packet asks them. Which of the two it is follows from the policy's
 /// constants.
 #[derive(Debug, Clone, Copy)]
-pub enum Rules<'a> {
+pub enum Rules {
     /// Everything is known.
     Known(Outcome),
-    /// Each question is a search.
-    Searched(Vectors<'a>),
+    /// Each question is a search by these classes.
+    Searched(Classes),
 }
 
-impl<'a> Rules<'a> {
-    /// The rules as a packet of `classes` asks them. `None` past a table's end.
+impl Rules {
+    /// The rules as a packet of `classes` asks them.
     #[inline(always)]
-    pub fn of<T: Tables>(classes: Classes, tables: &'a T) -> Option<Self> {
-        if has_outcomes(tables) {
-            return Some(Self::Known(Outcome::of(&classes, tables)));
+    pub fn of<T: Tables>(classes: Classes, tables: &T) -> Self {
+        if tables.constant(Constant::Outcomes) == 0 {
+            Self::Searched(classes)
+        } else {
+            Self::Known(Outcome::of(&classes, tables))
         }
-        Vectors::of(classes, tables).map(Self::Searched)
-    }
-
-    /// The same for packets that are rare, which need less of the stack so.
-    #[inline(always)]
-    pub fn far<T: Tables>(classes: Classes, tables: &'a T) -> Option<Self> {
-        if has_outcomes(tables) {
-            return Some(Self::Known(Outcome::of(&classes, tables)));
-        }
-        Some(Self::Searched(Vectors::far(classes)))
     }
 
     /// What the hook's own rules and the default say.
     #[inline(always)]
     pub fn own<T: Tables>(&self, tables: &T) -> Own {
-        match self {
+        match *self {
             Self::Known(outcome) => outcome.own(),
-            Self::Searched(vectors) => searched(vectors, tables),
+            Self::Searched(classes) => searched(classes, tables),
         }
     }
 
@@ -54,11 +46,11 @@ impl<'a> Rules<'a> {
     /// [`Counter::INTERNAL`] if a loop ran out.
     #[inline(always)]
     pub fn is_recorded<T: Tables>(&self, tracked: bool, tables: &T) -> Result<bool, Counter> {
-        match self {
+        match *self {
             Self::Known(_) => Ok(tracked),
-            Self::Searched(vectors) => Ok(tracked
-                && !allows(Group::MirroredOpen, vectors, tables)?
-                && !allows(Group::Open, vectors, tables)?),
+            Self::Searched(classes) => Ok(tracked
+                && !allows(Group::MirroredOpen, classes, tables)?
+                && !allows(Group::Open, classes, tables)?),
         }
     }
 
@@ -66,17 +58,17 @@ impl<'a> Rules<'a> {
     /// rule, and its counter is [`Counter::INTERNAL`].
     #[inline(always)]
     pub fn reply<T: Tables>(&self, tables: &T) -> Reply {
-        let vectors = match self {
+        let classes = match *self {
             Self::Known(outcome) => return outcome.reply(),
-            Self::Searched(vectors) => vectors,
+            Self::Searched(classes) => classes,
         };
         if tables.constant(Constant::AnswersOpen) != 0 {
-            let counter = allowed_by(Group::MirroredOpen, vectors, tables);
+            let counter = allowed_by(Group::MirroredOpen, classes, tables);
             if counter != Counter::NOTHING {
                 return Reply::ByRule(counter);
             }
         }
-        match allowed_by(Group::MirroredTracking, vectors, tables) {
+        match allowed_by(Group::MirroredTracking, classes, tables) {
             Counter::NOTHING => Reply::No,
             Counter::INTERNAL => Reply::ByRule(Counter::INTERNAL),
             counter => Reply::ByFlow(counter),
@@ -89,9 +81,9 @@ impl<'a> Rules<'a> {
     /// [`Counter::INTERNAL`] if a loop ran out.
     #[inline(always)]
     pub fn is_open<T: Tables>(&self, tables: &T) -> Result<bool, Counter> {
-        match self {
+        match *self {
             Self::Known(outcome) => Ok(outcome.is_open()),
-            Self::Searched(vectors) => allows(Group::Open, vectors, tables),
+            Self::Searched(classes) => allows(Group::Open, classes, tables),
         }
     }
 }
@@ -102,7 +94,7 @@ impl<'a> Rules<'a> {
 /// [`Counter::INTERNAL`] if a loop ran out.
 #[cfg(not(target_arch = "bpf"))]
 pub fn outcome<T: Tables>(classes: Classes, tables: &T) -> Result<Outcome, Counter> {
-    let rules = Rules::Searched(Vectors::of(classes, tables).ok_or(Counter::INTERNAL)?);
+    let rules = Rules::Searched(classes);
     let own = match rules.own(tables) {
         Own::Final(Counter::INTERNAL) => return Err(Counter::INTERNAL),
         Own::Allowed { counter, tracked } => Own::Allowed {
@@ -118,17 +110,12 @@ pub fn outcome<T: Tables>(classes: Classes, tables: &T) -> Result<Outcome, Count
     Ok(Outcome::new(own, reply, rules.is_open(tables)?))
 }
 
-#[inline(always)]
-fn has_outcomes<T: Tables>(tables: &T) -> bool {
-    T::SMALL || tables.constant(Constant::Outcomes) != 0
-}
-
 /// What the hook's own rules and the default say, by a search.
 #[inline(always)]
-fn searched<T: Tables>(vectors: &Vectors<'_>, tables: &T) -> Own {
+fn searched<T: Tables>(classes: Classes, tables: &T) -> Own {
     let own = tables.constant(Constant::OwnWords);
     let only_tracks = tables.constant(Constant::OnlyTracks) != 0;
-    match vectors.first(tables, 0, own) {
+    match search::first_match(tables, classes, 0, own) {
         Match::Internal => Own::Final(Counter::INTERNAL),
         Match::Rule(rule) => {
             let counter = Counter::rule(rule);
@@ -156,8 +143,8 @@ fn drops_replies<T: Tables>(rule: u32, tables: &T) -> bool {
 }
 
 #[inline(always)]
-fn allows<T: Tables>(group: Group, vectors: &Vectors<'_>, tables: &T) -> Result<bool, Counter> {
-    match allowed_by(group, vectors, tables) {
+fn allows<T: Tables>(group: Group, classes: Classes, tables: &T) -> Result<bool, Counter> {
+    match allowed_by(group, classes, tables) {
         Counter::NOTHING => Ok(false),
         Counter::INTERNAL => Err(Counter::INTERNAL),
         _ => Ok(true),

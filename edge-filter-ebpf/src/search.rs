@@ -10,7 +10,7 @@
 use crate::branchless::min;
 use crate::classify::Classes;
 use crate::config::{Constant, NONE};
-use crate::tables::{Chunk, Tables};
+use crate::tables::Tables;
 
 /// What the rules say of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,84 +23,36 @@ pub enum Match {
     Internal,
 }
 
-/// The bit vectors of a packet's classes.
-#[derive(Debug, Clone, Copy)]
-pub struct Vectors<'a> {
-    /// The classes.
-    pub classes: Classes,
-    /// The vectors, if each of them is a single chunk: whoever searches twice need not
-    /// look for them twice.
-    short: Option<[&'a Chunk; 4]>,
-}
-
 /// The most 64-rule words that a vector can have: 131,072 bits, for the hook's own rules
 /// and the lists behind them.
 pub const MAX_WORDS: u32 = 2048;
 
-impl<'a> Vectors<'a> {
-    /// Those of `classes`, to be looked for at each search: what few packets need takes
-    /// less of the stack so.
-    #[inline(always)]
-    #[must_use]
-    pub const fn far(classes: Classes) -> Self {
-        Self {
-            classes,
-            short: None,
-        }
+/// The first rule that all of `classes` have, among those of the words from `begin` to
+/// below `end`.
+#[inline(always)]
+pub fn first_match<T: Tables>(tables: &T, classes: Classes, begin: u32, end: u32) -> Match {
+    match end.saturating_sub(begin) {
+        0 => Match::None,
+        1 => in_word(tables, classes, begin),
+        _ => tables.first_of_many(classes, begin, end),
     }
+}
 
-    /// Those of `classes`. `None` past the table's end.
-    #[inline(always)]
-    pub fn of<T: Tables>(classes: Classes, tables: &'a T) -> Option<Self> {
-        let short = if tables.constant(Constant::VectorChunks) == 1 {
-            Some([
-                tables.chunk(classes.source)?,
-                tables.chunk(classes.destination)?,
-                tables.chunk(classes.transport)?,
-                tables.chunk(classes.source_port)?,
-            ])
-        } else {
-            None
-        };
-        Some(Self { classes, short })
-    }
-
-    /// The first rule that all classes have, among those of the words from `begin` to
-    /// below `end`.
-    #[inline(always)]
-    pub fn first<T: Tables>(&self, tables: &T, begin: u32, end: u32) -> Match {
-        match end.saturating_sub(begin) {
-            0 => Match::None,
-            1 => self.word(tables, begin),
-            _ => tables.first_of_many(self.classes, begin, end),
-        }
-    }
-
-    /// The same of one word, whose bits are in the order of the rules.
-    #[inline(always)]
-    fn word<T: Tables>(&self, tables: &T, number: u32) -> Match {
-        let place = tables.constant(Constant::Aggregates) + number;
-        let chunks = self.short.or_else(|| {
-            let [source, destination, transport, source_port] = self.classes.in_order();
-            let chunk = |class| tables.chunk(class + (place >> 3));
-            Some([
-                chunk(source)?,
-                chunk(destination)?,
-                chunk(transport)?,
-                chunk(source_port)?,
-            ])
-        });
-        let Some(chunks) = chunks else {
+/// The same of one word, whose bits are in the order of the rules.
+#[inline(always)]
+fn in_word<T: Tables>(tables: &T, classes: Classes, number: u32) -> Match {
+    let place = tables.constant(Constant::Aggregates) + number;
+    let mut common = u64::MAX;
+    for class in classes.in_order() {
+        let Some(chunk) = tables.chunk(class + (place >> 3)) else {
             return Match::Internal;
         };
-        let common = chunks
-            .iter()
-            .fold(u64::MAX, |common, chunk| common & chunk[place as usize & 7]);
-        if common == 0 {
-            Match::None
-        } else {
-            Match::Rule(number * 64 + lowest_bit(common))
-        }
+        common &= chunk[place as usize & 7];
+    }
+    if common == 0 {
+        Match::None
+    } else {
+        Match::Rule(number * 64 + lowest_bit(common))
     }
 }
 

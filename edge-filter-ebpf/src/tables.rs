@@ -5,9 +5,11 @@
 //! protocols and ports in tables of their own. *Chunks* of eight words are bit vectors and
 //! sets, and *outcomes* what becomes of a packet.
 
+use crate::cache::{self, Line};
 use crate::classify::Classes;
 use crate::config::{Constant, NONE};
 use crate::counter::Counter;
+use crate::flow::Tuple;
 use crate::outcome::Outcome;
 use crate::packet::protocol;
 use crate::replies;
@@ -84,6 +86,22 @@ pub trait Tables {
     }
     /// Outcome `index`.
     fn outcome(&self, index: u16) -> &Outcome;
+    /// Line `number` (below [`LINES`](cache::LINES)) of this CPU's cache; `None` if there is
+    /// none.
+    #[inline(always)]
+    fn line(&self, _number: u32) -> Option<&Line> {
+        None
+    }
+
+    /// The outcome of packets that bear `tuple`, not from the cache:
+    /// [`cache::outcome_anew`], wherever it runs.
+    #[inline(always)]
+    fn outcome_anew(&self, tuple: &Tuple, tcp_flags: u8) -> Outcome
+    where
+        Self: Sized,
+    {
+        cache::outcome_anew(self, tuple, tcp_flags)
+    }
 
     /// The first rule that all of a packet's `classes` have, among those of the
     /// words from `begin` to below `end`: [`search::words`], wherever it runs.

@@ -155,7 +155,7 @@ fn the_json_of_stats_has_its_keys() {
         if !measured.is_null() {
             assert!(measured["verified_instructions"].as_u64() > Some(0));
             let packets = measured["packets"].as_array().expect("a list");
-            assert_eq!(packets.len(), 4, "{measured}");
+            assert_eq!(packets.len(), 5, "{measured}");
         }
     }
 }

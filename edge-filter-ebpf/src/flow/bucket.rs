@@ -62,10 +62,6 @@ pub trait Buckets {
     fn bucket(&self, index: u32) -> Option<&Bucket>;
     /// Counts a live conversation that had to give way.
     fn evict(&self);
-    /// Puts `new` in the place of `old`, fully ordered; whether `old` was there.
-    fn exchange(word: &Word, old: u64, new: u64) -> bool;
-    /// Turns over `bits` of a word.
-    fn flip(word: &Word, bits: u64);
 }
 
 /// The bucket behind the last one holds none: what belongs to the table as a whole
@@ -107,8 +103,8 @@ impl Slot {
 
     /// Puts `new` in the place of the life `old`; whether that was still there.
     #[inline(always)]
-    pub fn exchange<B: Buckets>(&self, old: Life, new: Life) -> bool {
-        B::exchange(&self.life, old.0, new.0)
+    pub fn exchange(&self, old: Life, new: Life) -> bool {
+        self.life.exchange(old.0, new.0)
     }
 }
 
@@ -154,7 +150,7 @@ impl Bucket {
             if life.is_live(now) {
                 if known {
                     // Whoever was faster has ended it, too, or found it alone.
-                    slot.exchange::<B>(life, life.ended(now));
+                    slot.exchange(life, life.ended(now));
                 }
                 known = true;
             }
@@ -180,11 +176,11 @@ impl Bucket {
 
     /// Sets the tag of place `number`, whose tenant is moving in.
     #[inline(always)]
-    fn set_tag<B: Buckets>(&self, number: usize, tag: u16) {
+    fn set_tag(&self, number: usize, tag: u16) {
         let word = &self.tags[number / LANES % TAG_WORDS];
         let shift = number % LANES * 16;
         let differs = (word.load() >> shift) as u16 ^ tag;
-        B::flip(word, u64::from(differs) << shift);
+        word.flip(u64::from(differs) << shift);
     }
 
     /// Moves `words` into place `number`, whose life is `old`; whether nobody else
@@ -201,17 +197,17 @@ impl Bucket {
     ) -> bool {
         let slot = &self.slots[number & (PLACES - 1)];
         let moving = old.moving();
-        if old.is_moving() || !slot.exchange::<B>(old, moving) {
+        if old.is_moving() || !slot.exchange(old, moving) {
             return false;
         }
         for (own, word) in slot.words.iter().zip(words) {
             own.store(*word);
         }
         slot.made.store(u64::from(now));
-        self.set_tag::<B>(number & (PLACES - 1), tag);
+        self.set_tag(number & (PLACES - 1), tag);
         let tenant = old.tenant().wrapping_add(2);
         let settled = Life::new(now, protocol_of(words), tenant, first_state(tcp_flags));
-        slot.exchange::<B>(moving, settled)
+        slot.exchange(moving, settled)
     }
 }
 

@@ -2,7 +2,7 @@
 //! own.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::bucket::{Bucket, Buckets, Header, PLACES};
 use super::hash::{KEYS, keys};
@@ -97,16 +97,6 @@ impl Buckets for FlowTable {
 
     fn evict(&self) {
         self.header().evicted().atomic().fetch_add(1, Relaxed);
-    }
-
-    fn exchange(word: &Word, old: u64, new: u64) -> bool {
-        word.atomic()
-            .compare_exchange(old, new, SeqCst, SeqCst)
-            .is_ok()
-    }
-
-    fn flip(word: &Word, bits: u64) {
-        word.atomic().fetch_xor(bits, SeqCst);
     }
 }
 

@@ -12,7 +12,7 @@ pub mod memory;
 pub mod table;
 pub mod word;
 
-use crate::packet::{Address, Family};
+use crate::packet::{Address, Family, Key};
 
 /// A conversation, as its opener sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,20 @@ pub trait Flows {
 }
 
 impl Tuple {
+    /// That of a packet with ports.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(key: &Key) -> Self {
+        Self {
+            family: key.family,
+            source: key.source,
+            destination: key.destination,
+            protocol: key.protocol,
+            source_port: key.source_port,
+            destination_port: key.destination_port,
+        }
+    }
+
     /// Ports, protocol and family in one word: 16, 16, 8 (at bit 8) and 8 bits, the
     /// opener's port highest. Bits 16 to 31 are free.
     #[inline(always)]

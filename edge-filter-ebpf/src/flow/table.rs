@@ -53,7 +53,7 @@ pub fn record<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) {
         };
         if found.life.is_live_at(nanoseconds) {
             let now = found.life.second(protocol, nanoseconds);
-            if found.change::<B>(|life| life.recorded(protocol, tcp_flags, now)) {
+            if found.change(|life| life.recorded(protocol, tcp_flags, now)) {
                 return;
             }
             continue;
@@ -110,7 +110,7 @@ pub fn is_answered<B: Buckets>(table: &B, words: &Words, tcp_flags: u8) -> bool 
     }
     if tcp_flags & RST != 0 {
         let now = (nanoseconds / SECOND) as u32;
-        found.change::<B>(|life| life.answered(protocol_of(words), tcp_flags, now));
+        found.change(|life| life.answered(protocol_of(words), tcp_flags, now));
     }
     true
 }
@@ -126,12 +126,12 @@ impl Place<'_> {
     /// Puts what `change` makes of the life in its place; whether the tenant was still
     /// the same, and no other CPU was faster again and again.
     #[inline(always)]
-    fn change<B: Buckets>(&self, change: impl Fn(Life) -> Life) -> bool {
+    fn change(&self, change: impl Fn(Life) -> Life) -> bool {
         let slot = &self.bucket.slots[self.number & (PLACES - 1)];
         let mut life = self.life;
         for _ in 0..CHANGES {
             let new = change(life);
-            if new == life || slot.exchange::<B>(life, new) {
+            if new == life || slot.exchange(life, new) {
                 return true;
             }
             life = slot.life();

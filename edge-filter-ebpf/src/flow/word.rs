@@ -39,6 +39,52 @@ impl Word {
             .store(value, core::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Puts `new` in the place of `old`, fully ordered; whether `old` was there.
+    #[inline(always)]
+    #[must_use]
+    pub fn exchange(&self, old: u64, new: u64) -> bool {
+        #[cfg(target_arch = "bpf")]
+        {
+            let found: u64;
+            // SAFETY: an atomic exchange of a word that lives as long as this reference
+            // (kernel 5.12 on). The core library has none for this target.
+            unsafe {
+                core::arch::asm!(
+                    "r0 = cmpxchg_64({word} + 0, r0, {new})",
+                    word = in(reg) self.0.get(),
+                    new = in(reg) new,
+                    inout("r0") old => found,
+                    options(nostack, preserves_flags),
+                );
+            }
+            found == old
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::Ordering::SeqCst;
+            let found = self.atomic().compare_exchange(old, new, SeqCst, SeqCst);
+            found.is_ok()
+        }
+    }
+
+    /// Turns over `bits`.
+    #[inline(always)]
+    pub fn flip(&self, bits: u64) {
+        #[cfg(target_arch = "bpf")]
+        // SAFETY: an atomic change of a word that lives as long as this reference.
+        unsafe {
+            core::arch::asm!(
+                "lock *(u64 *)({word} + 0) ^= {bits}",
+                word = in(reg) self.0.get(),
+                bits = in(reg) bits,
+                options(nostack, preserves_flags),
+            );
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        self.atomic()
+            .fetch_xor(bits, core::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Where it lies.
     #[inline(always)]
     #[must_use]

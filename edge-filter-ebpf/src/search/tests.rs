@@ -24,16 +24,16 @@ fn leaf(rules: u32, number: u32) -> Entry {
 
 /// The first of the hook's own rules that `key` matches.
 fn judge(key: &Key, source: Entry, tables: &ByHand) -> Match {
-    match vectors(key, source, tables) {
-        Some(vectors) => vectors.first(tables, 0, tables.constant(Constant::OwnWords)),
+    let own = tables.constant(Constant::OwnWords);
+    match classes(key, source, tables) {
+        Some(classes) => first_match(tables, classes, 0, own),
         None => Match::Internal,
     }
 }
 
-/// The bit vectors of `key`, whose source has the leaf `source`.
-fn vectors<'a>(key: &Key, source: Entry, tables: &'a ByHand) -> Option<Vectors<'a>> {
-    let ports = classify::ports(key, tables);
-    Vectors::of(classify::classes(key, ports, source, tables)?, tables)
+/// The classes of `key`, whose source has the leaf `source`.
+fn classes(key: &Key, source: Entry, tables: &ByHand) -> Option<Classes> {
+    classify::classes(key, classify::ports(key, tables), source, tables)
 }
 
 fn classes_on_fields(rules: u32, classes: &[&[u32]]) -> ByHand {
@@ -140,8 +140,7 @@ fn no_rules_match_nothing_and_need_no_tables() {
         source_port: 0,
     };
     let tables = ByHand::new();
-    let vectors = Vectors::of(classes, &tables).unwrap();
-    assert_eq!(vectors.first(&tables, 0, 0), Match::None);
+    assert_eq!(first_match(&tables, classes, 0, 0), Match::None);
 }
 
 #[test]
@@ -149,8 +148,7 @@ fn tables_that_are_too_short_are_told_apart_from_no_match() {
     let whole = classes_on_fields(130, &[&[129], &[129], &[129], &[129]]);
     let source = leaf(130, 1);
     assert_eq!(judge(&key(), source, &whole), Match::Rule(129));
-    let mut cut = whole.clone();
-    cut.chunks.truncate(1);
+    let cut = whole.clone().with(Constant::Chunks, 0);
     assert_eq!(judge(&key(), source, &cut), Match::Internal);
     let lost = whole.with(Constant::DestinationV4, Entry::way(Kind::Path, 0, 0).0);
     assert_eq!(judge(&key(), source, &lost), Match::Internal);
@@ -162,7 +160,7 @@ fn a_search_keeps_to_its_words() {
     let rules = 200 * 64;
     let everywhere: Vec<u32> = (0..rules).step_by(64).collect();
     let tables = classes_on_fields(rules, &[&everywhere]);
-    let own = vectors(&key(), leaf(rules, 1), &tables).unwrap();
+    let own = classes(&key(), leaf(rules, 1), &tables).unwrap();
     let borders = [0, 1, 2, 63, 64, 65, 127, 128, 129, 199, 200];
     for begin in borders {
         for end in borders {
@@ -172,14 +170,14 @@ fn a_search_keeps_to_its_words() {
                 Match::None
             };
             assert_eq!(
-                own.first(&tables, begin, end),
+                first_match(&tables, own, begin, end),
                 expected,
                 "words {begin} to {end}"
             );
         }
     }
     let one = classes_on_fields(rules, &[&[70 * 64 + 5]]);
-    let own = vectors(&key(), leaf(rules, 1), &one).unwrap();
+    let own = classes(&key(), leaf(rules, 1), &one).unwrap();
     for begin in borders {
         for end in borders {
             let expected = if begin <= 70 && 70 < end {
@@ -187,7 +185,7 @@ fn a_search_keeps_to_its_words() {
             } else {
                 Match::None
             };
-            assert_eq!(own.first(&one, begin, end), expected);
+            assert_eq!(first_match(&one, own, begin, end), expected);
         }
     }
 }

@@ -235,6 +235,8 @@ impl Draft<'_> {
             image.config.set(Constant::Small, small.into());
             image.count_items();
         }
+        let small = image.config.get(Constant::Small) != 0;
+        image.config.set(Constant::Cached, (!small).into());
         image
     }
 }
@@ -279,6 +281,15 @@ impl TableImage {
         ] {
             self.config.set(constant, index(length));
         }
+    }
+
+    /// The same tables for a program that keeps nothing of what it has found: what packets
+    /// cost that it does not know.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        let mut image = self.clone();
+        image.config.set(Constant::Cached, 0);
+        image
     }
 
     /// The memory that the tables take, in bytes.

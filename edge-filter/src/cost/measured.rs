@@ -15,7 +15,8 @@ use crate::kernel::timing::NoOp;
 use crate::policy::{PacketSpec, Policy, packet};
 
 /// What the kernel says of a program. There is no flow table behind it: what would ask one
-/// costs less than it will.
+/// costs less than it will. But for [`What::Known`] nothing is kept of recent packets either,
+/// so that each is looked up anew.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// How many instructions the verifier processed, of a million.
@@ -37,6 +38,8 @@ pub struct Timed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
+    /// One for the hook's first rule, as if others of its conversation had come before.
+    Known,
     /// One for the hook's first rule.
     FirstRule,
     /// One for its last.
@@ -63,7 +66,8 @@ pub enum Unmeasured {
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
+        Self::Known,
         Self::FirstRule,
         Self::LastRule,
         Self::CostliestIpv4,
@@ -74,6 +78,7 @@ impl What {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Known => "known",
             Self::FirstRule => "first rule",
             Self::LastRule => "last rule",
             Self::CostliestIpv4 => "costliest IPv4",
@@ -96,8 +101,14 @@ pub fn measure(
         io::ErrorKind::PermissionDenied => Unmeasured::NeedsRoot,
         _ => error.into(),
     })?;
-    let mut program = load(&hook.image, hook.known.direction, false, None)?;
-    let ends = [(What::FirstRule, false), (What::LastRule, true)];
+    let direction = hook.known.direction;
+    let mut program = load(&hook.image, direction, false, None)?;
+    let forgetful = load(&hook.image.without_cache(), direction, false, None)?;
+    let ends = [
+        (What::Known, false),
+        (What::FirstRule, false),
+        (What::LastRule, true),
+    ];
     let ends =
         ends.map(|(what, last)| at_the_end(policy, &hook.known, last).map(|spec| (what, spec)));
     let costliest = costs.iter().map(|cost| {
@@ -112,6 +123,11 @@ pub fn measure(
     for (what, spec) in packets {
         let Ok(frame) = packet::frame(policy, &spec) else {
             continue;
+        };
+        let program = if what == What::Known {
+            &program
+        } else {
+            &forgetful
         };
         timed.push(Timed {
             packet: what,

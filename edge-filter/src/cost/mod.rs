@@ -11,7 +11,7 @@ pub mod measured;
 mod packets;
 
 use edge_filter_ebpf::judge;
-use edge_filter_ebpf::memory::{Hook, Memory};
+use edge_filter_ebpf::memory::{Cache, Hook, Memory};
 use edge_filter_ebpf::tables::Row;
 use serde::Serialize;
 
@@ -135,6 +135,7 @@ pub fn lookups_for(image: &TableImage, address_rows: usize, frame: &[u8]) -> Loo
     let counted = Counted::new(image, address_rows);
     let seen = Hook {
         tables: &counted,
+        cache: &Cache::NONE,
         flows: &counted,
     };
     judge(&mut Memory::new(frame), &seen);

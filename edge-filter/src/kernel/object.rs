@@ -8,6 +8,7 @@ use aya::programs::{
     Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use edge_filter_ebpf::cache::BLOCKS;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::flow::hash::{KEYS, keys};
 use edge_filter_ebpf::flow::memory::shape;
@@ -102,6 +103,9 @@ pub fn load(
         .map_err(|error| KernelError::new("read the BPF object").because(error))?;
     let mut ebpf = open(pod::bytes_of_slice(&object), config, flows, |loader| {
         loader.map_max_entries("COUNTERS", count(image.counters.len()));
+        if image.config.get(Constant::Cached) != 0 {
+            loader.map_max_entries("CACHE", BLOCKS);
+        }
     })?;
     match direction {
         Direction::Inbound => xdp(&mut ebpf, INBOUND).load(),

@@ -23,6 +23,8 @@ pub(super) struct Generated {
     facts: Facts,
     /// Holds the program.
     judge: KernelJudge,
+    /// Holds one that keeps nothing of recent packets.
+    forgetful: KernelJudge,
     /// Packets for rules at even distances.
     hot: Vec<Packet>,
     /// The last of those that the wrapper makes.
@@ -52,6 +54,7 @@ pub(super) struct Facts {
 pub(super) struct SetCases<'g> {
     pub(super) facts: &'g Facts,
     pub(super) hot: Vec<Case<'g>>,
+    pub(super) unknown: Vec<Case<'g>>,
     pub(super) distinct: Case<'g>,
     pub(super) hostile: Vec<Case<'g>>,
 }
@@ -89,7 +92,9 @@ impl Generated {
         let begin = Instant::now();
         let image = compile(&policy, role, Direction::Inbound)?;
         let compiled_in = begin.elapsed();
-        let mut judge = KernelJudge::over(&image, Direction::Inbound, false, None);
+        let program = |image| KernelJudge::over(image, Direction::Inbound, false, None);
+        let mut judge = program(&image);
+        let mut forgetful = program(&image.without_cache());
 
         let packets = Packets::new(hook);
         let mut model = ModelJudge::new(hook);
@@ -119,8 +124,10 @@ impl Generated {
         let [hot, hostile] = [hot, hostile].map(|headers| judged(hook, &headers));
         for packet in hot.iter().chain(&hostile) {
             let Packet { frame, verdict } = packet;
-            let found = judge.judge_expecting(frame, frame.len(), &verdict.counter);
-            ensure!(found == *verdict, "{}: {found}, not {verdict}", set.name);
+            for judge in [&mut judge, &mut forgetful] {
+                let found = judge.judge_expecting(frame, frame.len(), &verdict.counter);
+                ensure!(found == *verdict, "{}: {found}, not {verdict}", set.name);
+            }
         }
         let wrapper = Wrapper::load(&headers, judge.descriptor())?;
         let mut all = judged(hook, &headers);
@@ -143,6 +150,7 @@ impl Generated {
         Ok(Self {
             facts,
             judge,
+            forgetful,
             hot,
             last,
             wrapper,
@@ -151,13 +159,13 @@ impl Generated {
     }
 
     /// The cases.
-    pub(super) fn cases(&self) -> SetCases<'_> {
-        let cases = |what: &str, packets: &[Packet]| {
+    pub(super) fn cases<'g>(&'g self) -> SetCases<'g> {
+        let cases = |what: &str, judge: &'g KernelJudge, packets: &[Packet]| {
             let packets = packets.iter().zip(1..);
             let cases = packets.map(|(packet, number)| Case {
                 name: format!("{}: {what} packet {number}", self.facts.name),
                 counter: packet.verdict.counter.clone(),
-                program: self.judge.descriptor(),
+                program: judge.descriptor(),
                 frame: packet.frame.clone(),
                 answer: packet.answer(),
                 no_op: NoOp::Xdp,
@@ -167,7 +175,8 @@ impl Generated {
         };
         SetCases {
             facts: &self.facts,
-            hot: cases("hot", &self.hot),
+            hot: cases("hot", &self.judge, &self.hot),
+            unknown: cases("unknown", &self.forgetful, &self.hot),
             distinct: Case {
                 name: format!("{}: {DISTINCT} headers", self.facts.name),
                 counter: "as the model says".to_owned(),
@@ -177,7 +186,7 @@ impl Generated {
                 no_op: NoOp::Wrapped,
                 rounds: Vec::new(),
             },
-            hostile: cases("costly", &self.hostile),
+            hostile: cases("costly", &self.forgetful, &self.hostile),
         }
     }
 }
@@ -186,7 +195,8 @@ impl<'g> SetCases<'g> {
     /// All of them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Case<'g>> {
         let distinct = std::iter::once(&mut self.distinct);
-        self.hot.iter_mut().chain(distinct).chain(&mut self.hostile)
+        let alone = self.hot.iter_mut().chain(&mut self.unknown);
+        alone.chain(distinct).chain(&mut self.hostile)
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Line {
     Solid,
     /// With gaps.
     Dashed,
+    /// In shorter dashes.
+    ShortDashed,
     /// With as much gap as line.
     Dotted,
 }
@@ -208,6 +210,7 @@ impl Line {
         match self {
             Self::Solid => None,
             Self::Dashed => Some((8, 5)),
+            Self::ShortDashed => Some((4, 2)),
             Self::Dotted => Some((2, 4)),
         }
     }

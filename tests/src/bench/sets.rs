@@ -50,14 +50,22 @@ pub struct SetFigures {
     pub verified_instructions: u32,
     /// One packet again and again, for packets that are meant for rules at even distances.
     pub hot: Vec<Figure>,
+    /// The same packets, for a program that keeps nothing of what it has found.
+    pub unknown: Vec<Figure>,
     /// Another header each time.
     pub distinct: Figure,
-    /// One packet again and again, for the costliest that a search found.
+    /// One packet again and again, for the costliest that a search found, and a program that
+    /// keeps nothing: whoever sends them need not send one twice.
     pub hostile: Vec<Figure>,
 }
 
 /// The ways in which a set is measured.
-pub(super) const WAYS: [&str; 3] = ["hot packet", "other headers", "costliest found"];
+pub(super) const WAYS: [&str; 4] = [
+    "hot packet",
+    "unknown packet",
+    "other headers",
+    "costliest found",
+];
 
 /// The most that a hot packet is to cost, by the number of rules.
 const HOT_BARS: [(usize, f64); 2] = [(1_000, 35.0), (10_000, 60.0)];
@@ -103,6 +111,7 @@ impl SetFigures {
             load_milliseconds: milliseconds(facts.loaded_in),
             verified_instructions: facts.verified_instructions,
             hot: figures(&cases.hot),
+            unknown: figures(&cases.unknown),
             distinct: cases.distinct.figure(no_ops),
             hostile: figures(&cases.hostile),
         }
@@ -114,9 +123,7 @@ impl SetFigures {
     /// None was measured.
     #[must_use]
     pub fn hot_middle_and_most(&self) -> [&Figure; 2] {
-        let mut hot: Vec<&Figure> = self.hot.iter().collect();
-        hot.sort_by(|one, other| one.cost.median.total_cmp(&other.cost.median));
-        [hot[hot.len() / 2], hot[hot.len() - 1]]
+        middle_and_most(&self.hot)
     }
 
     /// The costliest packet of those that the search found.
@@ -136,10 +143,18 @@ impl SetFigures {
     }
 
     /// What a packet costs in each of the [`WAYS`].
-    pub(super) fn ways(&self) -> [Spread; 3] {
-        let [middle, _] = self.hot_middle_and_most();
-        [middle, &self.distinct, self.costliest()].map(|figure| figure.cost)
+    pub(super) fn ways(&self) -> [Spread; 4] {
+        let [hot, _] = self.hot_middle_and_most();
+        let [unknown, _] = middle_and_most(&self.unknown);
+        [hot, unknown, &self.distinct, self.costliest()].map(|figure| figure.cost)
     }
+}
+
+/// Of packets of one kind, the one in the middle and the costliest.
+fn middle_and_most(figures: &[Figure]) -> [&Figure; 2] {
+    let mut sorted: Vec<&Figure> = figures.iter().collect();
+    sorted.sort_by(|one, other| one.cost.median.total_cmp(&other.cost.median));
+    [sorted[sorted.len() / 2], sorted[sorted.len() - 1]]
 }
 
 impl Sets {
@@ -196,9 +211,9 @@ impl Sets {
 
     /// What a packet costs over the number of rules, by flavour.
     pub(super) fn series(&self) -> Vec<Series> {
-        let lines = WAYS
-            .into_iter()
-            .zip([Line::Solid, Line::Dashed, Line::Dotted]);
+        let lines =
+            WAYS.into_iter()
+                .zip([Line::Solid, Line::ShortDashed, Line::Dashed, Line::Dotted]);
         let mut series = Vec::new();
         for (color, flavour) in Flavour::ALL.iter().enumerate() {
             let flavour = flavour.as_str();
@@ -219,11 +234,12 @@ impl Sets {
 
     /// The figures as a section.
     pub(super) fn section(&self) -> Section {
-        let [hot, other, found] = WAYS;
+        let [hot, unknown, other, found] = WAYS;
         let columns = [
             "set",
             hot,
             "costliest hot",
+            unknown,
             other,
             found,
             "compile ms",
@@ -233,12 +249,13 @@ impl Sets {
         ];
         let mut table = table(&columns, 1..columns.len());
         for set in &self.sets {
-            let [hot, other, found] = set.ways().map(cell);
+            let [hot, unknown, other, found] = set.ways().map(cell);
             let [_, most] = set.hot_middle_and_most();
             table.add_row([
                 set.name.clone(),
                 hot,
                 cell(most.cost),
+                unknown,
                 other,
                 found,
                 format!("{:.1}", set.compile_milliseconds),
@@ -253,9 +270,11 @@ impl Sets {
             about: format!(
                 "{}; nanoseconds over the no-op, as median (least to most). Hot: one packet\n\
                  again and again, the middle and the costliest of {HOT} for rules at even \
-                 distances. Other headers:\n\
-                 {DISTINCT} in turn. Costliest found: by a search for what asks the tables most. \
-                 The no-op itself\n\
+                 distances. Unknown:\n\
+                 the same by a program that keeps nothing of what it has found. Other headers: \
+                 {DISTINCT} in turn.\n\
+                 Costliest found: by a search for what asks the tables most, kept by none. The \
+                 no-op itself\n\
                  takes {} ns, and {} ns with other headers.",
                 self.effort,
                 cell(alone.cost),

@@ -5,7 +5,7 @@ use edge_filter::policy::Action;
 use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::flow::memory::FlowTable;
-use edge_filter_ebpf::memory::{Hook, Memory, NoFlows};
+use edge_filter_ebpf::memory::{Cache, Hook, Memory, NoFlows};
 use edge_filter_ebpf::{judge, judge_any};
 
 use super::{Judge, Verdict, hex};
@@ -13,6 +13,7 @@ use super::{Judge, Verdict, hex};
 /// Judges by the data path's library over the compiler's image.
 pub struct HostJudge {
     image: TableImage,
+    cache: Cache,
 }
 
 impl HostJudge {
@@ -30,13 +31,14 @@ impl HostJudge {
         image
             .config
             .set(Constant::SoftwareLengths, hook.software_lengths.into());
-        Self { image }
+        Self::over(image)
     }
 
     /// A judge over tables that are at hand, whoever made them.
     #[must_use]
     pub fn over(image: TableImage) -> Self {
-        Self { image }
+        let cache = Cache::new();
+        Self { image, cache }
     }
 
     /// The tables that it judges by.
@@ -51,13 +53,21 @@ impl HostJudge {
     pub fn judge_linear(&self, frame: &[u8], linear: usize) -> Option<Verdict> {
         let hook = Hook {
             tables: &self.image,
+            cache: &self.cache,
             flows: &NoFlows,
         };
         let counter = judge(&mut Memory::with_linear(frame, linear), &hook);
         if linear >= frame.len() {
             // What is common is judged by itself, and as all frames are.
-            let any = judge_any(&mut Memory::new(frame), &hook).at_hook(&hook);
+            let anew = Hook {
+                cache: &Cache::NONE,
+                ..hook
+            };
+            let any = judge_any(&mut Memory::new(frame), &anew).at_hook(&anew);
             assert_eq!(counter, any, "{}", hex(frame));
+            // Nothing that is known by now changes what is said.
+            let again = judge(&mut Memory::new(frame), &hook);
+            assert_eq!(counter, again, "once more: {}", hex(frame));
         }
         (counter != Counter::NOT_LINEAR).then(|| self.verdict(counter))
     }
@@ -67,6 +77,7 @@ impl HostJudge {
     pub fn judge_with(&self, frame: &[u8], flows: &FlowTable) -> Verdict {
         let hook = Hook {
             tables: &self.image,
+            cache: &self.cache,
             flows,
         };
         self.verdict(judge(&mut Memory::new(frame), &hook))

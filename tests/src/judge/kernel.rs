@@ -22,6 +22,9 @@ pub struct KernelJudge {
     /// What the counters must be.
     counts: Vec<Count>,
     direction: Direction,
+    /// How often each frame is judged: where it changes nothing that is remembered, twice,
+    /// so that the second time it may be known.
+    times: u32,
     loaded_in: Duration,
 }
 
@@ -94,6 +97,7 @@ impl KernelJudge {
             by_name,
             counts,
             direction,
+            times: if flows.is_none() { 2 } else { 1 },
             loaded_in,
         }
     }
@@ -147,8 +151,8 @@ impl KernelJudge {
     /// Judges a frame of which only `linear` bytes lie in the first buffer.
     ///
     /// # Panics
-    /// The kernel refuses the run, not exactly one counter moved by one packet
-    /// and the frame's bytes, or the counter contradicts the program's answer.
+    /// The kernel refuses the run, not exactly one counter moved by the frame,
+    /// as often as it was judged, or the counter contradicts the program's answer.
     pub fn judge_linear(&mut self, frame: &[u8], linear: usize) -> Verdict {
         let action = self.run(frame, linear);
         self.moved(frame, action)
@@ -165,12 +169,12 @@ impl KernelJudge {
         let slot = self.by_name.get(expected).copied();
         let Some(slot) = slot.filter(|&slot| {
             let mut due = self.counts[slot];
-            due += one(frame);
+            due += counted(frame, self.times);
             self.count(slot) == due
         }) else {
             return self.moved(frame, action);
         };
-        self.counts[slot] += one(frame);
+        self.counts[slot] += counted(frame, self.times);
         self.verdict(frame, slot, action)
     }
 
@@ -182,7 +186,7 @@ impl KernelJudge {
     pub fn expect(&mut self, frame: &[u8], expected: &str) {
         let slot = self.by_name.get(expected).copied();
         let slot = slot.unwrap_or_else(|| panic!("there is no counter {expected}"));
-        self.counts[slot] += one(frame);
+        self.counts[slot] += counted(frame, 1);
     }
 
     /// Reads every counter.
@@ -213,7 +217,7 @@ impl KernelJudge {
                 hex(frame)
             );
         };
-        self.counts[slot] += one(frame);
+        self.counts[slot] += counted(frame, self.times);
         let id = &self.slots[slot].id;
         assert_eq!(counts[slot], self.counts[slot], "{id}: {}", hex(frame));
         self.verdict(frame, slot, action)
@@ -243,7 +247,17 @@ impl KernelJudge {
         sum
     }
 
+    /// What becomes of `frame`, each time that it is judged.
     fn run(&mut self, frame: &[u8], linear: usize) -> Action {
+        let action = self.run_once(frame, linear);
+        for _ in 1..self.times {
+            let again = self.run_once(frame, linear);
+            assert_eq!(action, again, "once more: {}", hex(frame));
+        }
+        action
+    }
+
+    fn run_once(&mut self, frame: &[u8], linear: usize) -> Action {
         let context = match self.direction {
             Direction::Inbound => (linear < frame.len()).then(|| xdp_context(linear)),
             Direction::Outbound => {
@@ -275,11 +289,12 @@ fn xdp_context(linear: usize) -> [u8; 24] {
     context
 }
 
-/// What one frame adds to its counter.
-fn one(frame: &[u8]) -> Count {
+/// What a frame adds to its counter by being judged so many times.
+fn counted(frame: &[u8], times: u32) -> Count {
+    let times = u64::from(times);
     Count {
-        packets: 1,
-        bytes: frame.len() as u64,
+        packets: times,
+        bytes: times * frame.len() as u64,
     }
 }
 
