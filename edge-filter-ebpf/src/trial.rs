@@ -23,8 +23,10 @@ struct Trial {
     /// When it is over, in nanoseconds of `CLOCK_BOOTTIME`, which goes on while the machine
     /// sleeps. Userspace sets it once, before the program is attached.
     deadline: UnsafeCell<u64>,
-    /// The tick (`jiffies`) in which that clock was asked last, or [`OVER`].
+    /// The tick (`jiffies`) in which that clock was asked last.
     checked: UnsafeCell<u64>,
+    /// Not 0 once it is over. A word of its own, which nobody sets back.
+    over: UnsafeCell<u64>,
 }
 
 // SAFETY: each number is read and written whole, and any that was ever written will do.
@@ -36,28 +38,34 @@ unsafe impl Sync for Trial {}
 static TRIAL: Trial = Trial {
     deadline: UnsafeCell::new(0),
     checked: UnsafeCell::new(0),
+    over: UnsafeCell::new(0),
 };
-
-/// No tick: the deadline has passed.
-const OVER: u64 = u64::MAX;
 
 /// Whether the deadline has passed. The clock is asked once a tick, for it costs more than
 /// most frames do: so the answer is late by a tick at most, 10 ms where they are longest.
 #[inline(always)]
 pub(crate) fn is_over() -> bool {
-    let Trial { deadline, checked } = &TRIAL;
+    let Trial {
+        deadline,
+        checked,
+        over,
+    } = &TRIAL;
     // SAFETY: the helpers take nothing and read clocks; the pointers are to a static.
     unsafe {
-        let tick = bpf_jiffies64();
-        match checked.get().read_volatile() {
-            OVER => true,
-            last if last == tick => false,
-            _ => {
-                let over = bpf_ktime_get_boot_ns() >= deadline.get().read_volatile();
-                checked.get().write_volatile(if over { OVER } else { tick });
-                over
-            }
+        if over.get().read_volatile() != 0 {
+            return true;
         }
+        let tick = bpf_jiffies64();
+        if checked.get().read_volatile() == tick {
+            return false;
+        }
+        let passed = bpf_ktime_get_boot_ns() >= deadline.get().read_volatile();
+        if passed {
+            over.get().write_volatile(1);
+        } else {
+            checked.get().write_volatile(tick);
+        }
+        passed
     }
 }
 

@@ -314,12 +314,12 @@ impl LoadedProgram {
     /// Never: the object holds the section.
     pub fn set_deadline(&mut self, deadline: SinceBoot) -> Result<(), KernelError> {
         let map = self.ebpf.map_mut(".data.trial");
-        let mut trial: Array<_, [u64; 2]> = map
+        let mut trial: Array<_, [u64; 3]> = map
             .expect("the object holds the state of a trial")
             .try_into()
-            .expect("it is two numbers: the deadline, and the tick of the last look");
+            .expect("it is three numbers: the deadline, the tick of the last look, and whether it is over");
         trial
-            .set(0, [deadline.nanoseconds(), 0], 0)
+            .set(0, [deadline.nanoseconds(), 0, 0], 0)
             .map_err(|error| KernelError::new("set the deadline of a trial").because(error))
     }
 
