@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, counter, expect_exit};
 use edge_filter_tests::lab::{Lab, Plan, sample};
+use edge_filter_tests::soak;
 use nix::time::{ClockId, clock_gettime};
 
 /// Which ports each policy opens.
@@ -135,6 +136,90 @@ fn a_native_trial_reverts_with_every_process_dead() -> Result<()> {
 #[test]
 fn a_generic_trial_reverts_with_every_process_dead() -> Result<()> {
     reverts(Mode::Generic)
+}
+
+/// A stream of datagrams across a deadline.
+struct Crossing {
+    /// Seconds from the deadline to the first datagram that the former policy let pass.
+    late: f64,
+    /// How many datagrams were sent to each port.
+    sent: usize,
+}
+
+/// Sends a stream to both ports until after the deadline: each pair of datagrams is judged
+/// by the policy on trial up to some instant, and by the former one from then on.
+fn cross(lab: &Lab, probe: &mut Probe<'_>, generation: u64) -> Result<Crossing> {
+    let mut sent: Vec<(u32, f64)> = Vec::new();
+    let (mut by_former, mut by_trial) = (Vec::new(), Vec::new());
+    let mut take = |probe: &mut Probe<'_>| -> Result<()> {
+        let [former, trial] = probe.passed()?;
+        by_former.extend(former);
+        by_trial.extend(trial);
+        Ok(())
+    };
+    while until_deadline(lab, generation)? > 0.1 {
+        sleep(Duration::from_millis(20));
+    }
+    loop {
+        let time = -until_deadline(lab, generation)?;
+        if time > 0.2 {
+            break;
+        }
+        sent.push((probe.send()?, time));
+        sleep(Duration::from_micros(100));
+        take(probe)?;
+    }
+    sleep(Duration::from_millis(100));
+    take(probe)?;
+    let turn = *by_former.first().context("it never went back")?;
+    let numbers = |after: bool| -> Vec<u32> {
+        let of_time = sent.iter().filter(|(number, _)| (*number >= turn) == after);
+        of_time.map(|(number, _)| *number).collect()
+    };
+    ensure!(
+        by_former == numbers(true),
+        "lost by the former policy, from {turn} on"
+    );
+    // A datagram of one pair may have come before the turn, and the other after it.
+    let expected = numbers(false);
+    let of_trial = by_trial.strip_suffix(&[turn]).unwrap_or(&by_trial);
+    ensure!(
+        of_trial == expected,
+        "lost by the policy on trial, up to {turn}"
+    );
+    let at = sent.iter().find(|(number, _)| *number == turn);
+    Ok(Crossing {
+        late: at.context("it was not sent")?.1,
+        sent: sent.len(),
+    })
+}
+
+#[test]
+fn each_packet_of_a_stream_across_the_deadline_is_judged_once() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let mut probe = Probe::new(&lab)?;
+    let (mut late, mut sent) = (Vec::new(), 0);
+    for round in 0..soak::times(20) {
+        let trial = lab.try_out(&moved, Mode::Native, "2s")?;
+        let crossing =
+            cross(&lab, &mut probe, trial.generation).with_context(|| format!("round {round}"))?;
+        probe.settle().with_context(|| format!("round {round}"))?;
+        late.push(crossing.late);
+        sent += 2 * crossing.sent;
+    }
+    late.sort_by(f64::total_cmp);
+    let (least, median, most) = (late[0], late[late.len() / 2], late[late.len() - 1]);
+    println!(
+        "{} trials under {sent} datagrams: the former policy decided {:.1} ms after the deadline \
+         (least {:.1}, most {:.1})",
+        late.len(),
+        median * 1e3,
+        least * 1e3,
+        most * 1e3
+    );
+    assert!(least > -0.001 && most < LATE.as_secs_f64(), "{late:?}");
+    Ok(())
 }
 
 #[test]

@@ -52,12 +52,7 @@ impl<'lab> Probe<'lab> {
 
     /// Which of the ports let a datagram pass now.
     pub fn open(&mut self) -> Result<[bool; 2]> {
-        let address = Plan::default().external[0];
-        self.number += 1;
-        let number = self.number.to_be_bytes();
-        for port in PORTS {
-            self.opener.send_to(&number, (address, port))?;
-        }
+        let number = self.send()?.to_be_bytes();
         let mut open = [false; 2];
         for (open, listener) in open.iter_mut().zip(&self.listeners) {
             let mut received = [0; 4];
@@ -70,9 +65,39 @@ impl<'lab> Probe<'lab> {
                 }
             }
         }
-        self.sent += 2;
         self.passed += open.iter().filter(|&&open| open).count() as u64;
         Ok(open)
+    }
+
+    /// Sends a datagram to each port, and says its number.
+    pub fn send(&mut self) -> Result<u32> {
+        let address = Plan::default().external[0];
+        self.number += 1;
+        for port in PORTS {
+            let number = self.number.to_be_bytes();
+            self.opener.send_to(&number, (address, port))?;
+        }
+        self.sent += 2;
+        Ok(self.number)
+    }
+
+    /// The numbers that have passed each port since the last question.
+    pub fn passed(&mut self) -> Result<[Vec<u32>; 2]> {
+        let mut passed = [Vec::new(), Vec::new()];
+        for (numbers, listener) in passed.iter_mut().zip(&self.listeners) {
+            listener.set_nonblocking(true)?;
+            let mut number = [0; 4];
+            loop {
+                match listener.recv(&mut number) {
+                    Ok(_) => numbers.push(u32::from_be_bytes(number)),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.passed += numbers.len() as u64;
+            listener.set_nonblocking(false)?;
+        }
+        Ok(passed)
     }
 
     /// Fails unless the filter counted each datagram that was sent while it was there once,
