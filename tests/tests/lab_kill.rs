@@ -91,6 +91,25 @@ fn assert_consistent(lab: &Lab, probe: &mut Probe<'_>) -> Result<()> {
     probe.settle()
 }
 
+/// Whether a trial is running, on every hook.
+fn is_on_trial(lab: &Lab) -> Result<bool> {
+    let status = lab.json(&["status"])?;
+    let generation = &status["trial"]["generation"];
+    let mut hooks = status["hooks"].as_array().into_iter().flatten();
+    Ok(generation.is_u64() && hooks.all(|hook| hook["generation"] == *generation))
+}
+
+/// Runs a `confirm` once more that was killed; whether it had anything left to do.
+fn finish_confirm(lab: &Lab) -> Result<bool> {
+    let output = lab.edge_filter(&["confirm"])?.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success() || said.contains("none is running"),
+        "it cannot be finished: {said}"
+    );
+    Ok(output.status.success())
+}
+
 #[test]
 fn a_kill_at_any_instant_leaves_one_policy_and_exact_counts() -> Result<()> {
     let lab = Lab::new(&Plan::default())?;
@@ -105,11 +124,12 @@ fn a_kill_at_any_instant_leaves_one_policy_and_exact_counts() -> Result<()> {
     let mut random = seeded(soak::first_seed());
     let mut probe = Probe::new(&lab)?;
     let kills = soak::times(KILLS);
-    let (mut killed, mut rounds) = (0, 0);
+    let (mut killed, mut rounds, mut finished) = (0, 0, 0);
     let mut committed = last_committed(&lab)?;
     while killed < kills {
         let action = ACTIONS[random.random_range(0..ACTIONS.len())];
         let policy = &policies[random.random_range(0..2)];
+        let to_confirm = action == Action::Confirm && is_on_trial(&lab)?;
         let mut child = action.command(&lab, policy)?.spawn()?;
         sleep(whole.mul_f64(random.random_range(0.0..1.1)));
         child.kill()?;
@@ -118,6 +138,11 @@ fn a_kill_at_any_instant_leaves_one_policy_and_exact_counts() -> Result<()> {
         rounds += 1;
         let doing = || format!("round {rounds}: {action:?} ended with {done}");
         assert_consistent(&lab, &mut probe).with_context(doing)?;
+        if to_confirm && !done.success() {
+            finished += usize::from(finish_confirm(&lab).with_context(doing)?);
+            assert_consistent(&lab, &mut probe).with_context(doing)?;
+            ensure!(!is_on_trial(&lab)?, "{}", doing());
+        }
         let now = last_committed(&lab).with_context(doing)?;
         // Old or new: and new for certain if there was time.
         let commits = done.success() && action != Action::Trial;
@@ -128,7 +153,10 @@ fn a_kill_at_any_instant_leaves_one_policy_and_exact_counts() -> Result<()> {
         );
         committed = now;
     }
-    println!("{killed} of {rounds} commands were killed, of about {whole:?} each");
+    println!(
+        "{killed} of {rounds} commands were killed, of about {whole:?} each; {finished} times \
+         `confirm` was run again"
+    );
     lab.apply(&policies[0], Mode::Native)?;
     assert_consistent(&lab, &mut probe)?;
     let pins = lab.mounts.pins()?;

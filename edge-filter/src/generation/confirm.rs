@@ -68,15 +68,18 @@ fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Recor
             ))
             .try_this("apply its policy again, with a longer --confirm"));
     }
-    match newest(records, attached) {
-        Some(newest) if newest.generation > record.generation => Err(confirming()
+    // A newer one of the same policy is a `confirm` that was ended before it was done.
+    let newest = newest(records, attached)
+        .filter(|newest| newest.generation > record.generation && newest.policy != record.policy);
+    match newest {
+        Some(newest) => Err(confirming()
             .because(format!(
                 "generation {} was begun after it, and its `edge-filter apply` was ended before it \
                  was done",
                 newest.generation
             ))
             .try_this("run that `edge-filter apply` again")),
-        _ => Ok(record),
+        None => Ok(record),
     }
 }
 
