@@ -12,6 +12,7 @@ mod linear;
 mod out_of_line;
 mod seed;
 mod tc;
+mod trial;
 mod xdp;
 
 use core::arch::asm;

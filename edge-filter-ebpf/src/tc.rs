@@ -5,7 +5,7 @@ use aya_ebpf::programs::TcContext;
 
 use crate::context::Tc;
 use crate::judge::judge;
-use crate::{Maps, settle};
+use crate::{Maps, settle, trial};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
 const NEXT: i32 = -1;
@@ -15,7 +15,37 @@ const DROP: i32 = 2;
 /// Judges one frame that leaves, which may be many on the wire.
 #[classifier]
 pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
-    let context = Tc(context.skb.skb);
+    filter(Tc(context.skb.skb))
+}
+
+/// The same on trial.
+#[classifier]
+pub(crate) fn edge_filter_trial_out(context: TcContext) -> i32 {
+    if trial::is_over() {
+        trial::hand_back(&context);
+        return DROP;
+    }
+    filter(Tc(context.skb.skb))
+}
+
+/// Lets every frame pass: what decides after a trial where nothing did before.
+#[classifier]
+pub(crate) fn edge_filter_pass_out(_: TcContext) -> i32 {
+    NEXT
+}
+
+/// The same on trial, where something decided before.
+#[classifier]
+pub(crate) fn edge_filter_open_out(context: TcContext) -> i32 {
+    if trial::is_over() {
+        trial::hand_back(&context);
+        return DROP;
+    }
+    NEXT
+}
+
+#[inline(always)]
+fn filter(context: Tc) -> i32 {
     // SAFETY: the context is the one that the kernel called with.
     let (length, segments, wire_length) = unsafe {
         (

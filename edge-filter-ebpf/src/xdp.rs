@@ -7,12 +7,42 @@ use aya_ebpf::programs::XdpContext;
 
 use crate::context::Xdp;
 use crate::judge::judge;
-use crate::settle;
+use crate::{settle, trial};
 
 /// Judges one frame that arrives.
 #[xdp(frags)]
 pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
-    let context = Xdp(context.ctx);
+    filter(Xdp(context.ctx))
+}
+
+/// The same on trial.
+#[xdp(frags)]
+pub(crate) fn edge_filter_trial_in(context: XdpContext) -> u32 {
+    if trial::is_over() {
+        trial::hand_back(&context);
+        return XDP_DROP;
+    }
+    filter(Xdp(context.ctx))
+}
+
+/// Lets every frame pass: what decides after a trial where nothing did before.
+#[xdp(frags)]
+pub(crate) fn edge_filter_pass_in(_: XdpContext) -> u32 {
+    XDP_PASS
+}
+
+/// The same on trial, where something decided before.
+#[xdp(frags)]
+pub(crate) fn edge_filter_open_in(context: XdpContext) -> u32 {
+    if trial::is_over() {
+        trial::hand_back(&context);
+        return XDP_DROP;
+    }
+    XDP_PASS
+}
+
+#[inline(always)]
+fn filter(context: Xdp) -> u32 {
     // SAFETY: the context is the one that the kernel called with.
     let length = unsafe { bpf_xdp_get_buff_len(context.0) };
     let counter = judge(context, length as u32);

@@ -14,3 +14,4 @@ pub mod judge;
 pub mod lab;
 pub mod shrink;
 pub mod soak;
+pub mod writing;

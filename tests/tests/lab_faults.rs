@@ -55,8 +55,8 @@ fn assert_filtered(lab: &Lab, devices: &[&str]) -> Result<()> {
         "{hooks:?}"
     );
     let pins = lab.mounts.pins()?;
-    // The root, its four directories, and a link and counters for each device.
-    assert_eq!(pins.len(), 5 + 2 * devices.len(), "{pins:?}");
+    // The root, its five directories, and a link and counters for each device.
+    assert_eq!(pins.len(), 6 + 2 * devices.len(), "{pins:?}");
     Ok(())
 }
 

@@ -104,7 +104,7 @@ fn lost_state_is_told_and_made_anew() -> Result<()> {
     let pins = lab.mounts.pins()?;
     assert_eq!(
         pins.len(),
-        5 + 4,
+        6 + 4,
         "counters without a record leak: {pins:?}"
     );
     Ok(())
@@ -198,7 +198,7 @@ fn a_killed_apply_leaves_a_machine_that_works() -> Result<()> {
     lab.apply(&policy, Mode::Native)?;
     assert_eq!(stun(&lab)?, sent);
     let pins = lab.mounts.pins()?;
-    assert_eq!(pins.len(), 5 + 4, "pins leak: {pins:?}");
+    assert_eq!(pins.len(), 6 + 4, "pins leak: {pins:?}");
     let records = fs::read_dir(lab.mounts.outside("state/edge-filter/generations"))?;
     assert_eq!(records.count(), 1, "records leak");
     lab.run(&["detach"], 0)?;
@@ -227,7 +227,7 @@ fn a_first_apply_that_is_killed_can_be_tried_again_and_taken_back() -> Result<()
         lab.run(&["counters"], 0)?;
         lab.apply(&policy, Mode::Native)?;
         let pins = lab.mounts.pins()?;
-        assert_eq!(pins.len(), 5 + 4, "pins leak: {pins:?}");
+        assert_eq!(pins.len(), 6 + 4, "pins leak: {pins:?}");
     }
     lab.run(&["detach"], 0)?;
     assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());

@@ -164,7 +164,13 @@ fn every_chain_of_calls_has_room_on_the_stack() -> Result<()> {
         "/../edge-filter-ebpf/prebuilt/edge-filter.bpf.o"
     );
     let functions = functions(&fs::read(path)?)?;
-    for program in ["edge_filter_in", "edge_filter_out", "edge_filter_seed"] {
+    for program in [
+        "edge_filter_in",
+        "edge_filter_out",
+        "edge_filter_trial_in",
+        "edge_filter_trial_out",
+        "edge_filter_seed",
+    ] {
         let (bytes, chain) = deepest(&functions, program)?;
         println!("{program}: {bytes} bytes: {}", chain.join(", "));
         assert!(chain.len() > 1, "{program} calls nobody");

@@ -1,16 +1,15 @@
 //! `edge-filter apply`: enforce a policy.
 
-use std::fmt::Write;
-
+use super::applied::report;
 use super::args::ApplyArgs;
 use super::failure::Failure;
-use super::output::{complain, print};
 use super::policy_file;
 use crate::generation::Instance;
-use crate::generation::apply::{Applied, Sites, Source, apply};
+use crate::generation::apply::{Source, apply};
 use crate::generation::plan::{Overrides, plan};
+use crate::generation::sites::Sites;
 use crate::kernel::KernelError;
-use crate::policy::{Checked, Policy};
+use crate::policy::Checked;
 
 pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> {
     let overrides = overrides(&args.interface)?;
@@ -24,11 +23,8 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
         mode: args.mode.into(),
         egress: args.egress.into(),
     };
-    let applied = apply(instance, source, plans, sites)?;
-    for warning in &applied.warnings {
-        complain(&format!("warning: {warning}"));
-    }
-    print(&report(&policy, &applied))
+    let applied = apply(instance, source, plans, sites, args.confirm)?;
+    report(&applied, &args.json)
 }
 
 fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {
@@ -41,43 +37,4 @@ fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> 
         }
     }
     Ok(overrides)
-}
-
-fn report(policy: &Policy, applied: &Applied) -> String {
-    let mut text = String::new();
-    if applied.hooks.is_empty() {
-        let _ = writeln!(
-            text,
-            "policy '{}' has no enabled rules: no device is filtered",
-            policy.name
-        );
-    } else {
-        let _ = writeln!(
-            text,
-            "policy '{}' is enforced as generation {}",
-            policy.name, applied.generation
-        );
-    }
-    for hook in &applied.hooks {
-        let _ = writeln!(
-            text,
-            "  {} {}: {} on {}",
-            hook.interface,
-            hook.direction,
-            hook.site.in_words(),
-            hook.device
-        );
-        if let Some(reason) = &hook.fallback {
-            let _ = writeln!(
-                text,
-                "    {}, because the first choice failed: {}",
-                hook.site.in_words(),
-                reason.replace("\n  help:", "\n      help:")
-            );
-        }
-    }
-    for (device, direction) in &applied.released {
-        let _ = writeln!(text, "  {device} {direction} is not filtered any more");
-    }
-    text
 }

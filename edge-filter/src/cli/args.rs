@@ -2,12 +2,15 @@
 //! come from here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
-use crate::generation::apply::{EgressChoice, ModeChoice};
+use crate::generation::history::STEPS;
+use crate::generation::sites::{EgressChoice, ModeChoice};
 use crate::policy::Direction;
 
 /// A packet filter for Linux edge hosts: a YAML policy, enforced by XDP, every
@@ -62,6 +65,10 @@ pub(super) enum Command {
     Test(TestArgs),
     /// Enforce a policy
     Apply(ApplyArgs),
+    /// Keep the policy that is on trial
+    Confirm(JsonArgs),
+    /// Enforce again what was enforced before
+    Rollback(RollbackArgs),
     /// Show what is attached where
     Status(JsonArgs),
     /// Show what was counted
@@ -152,8 +159,33 @@ pub(super) struct ApplyArgs {
     /// What runs them on what leaves
     #[arg(long, value_enum, default_value_t = EgressArg::Auto)]
     pub(super) egress: EgressArg,
+    /// Go back to what is enforced now after so long (60s, 5m, 1h30m), unless
+    /// `edge-filter confirm` is run before
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) confirm: Option<Duration>,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// How many committed generations to go back, at most 10; a trial counts as one
+    #[arg(
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=i64::try_from(STEPS).expect("a few"))
+    )]
+    pub(super) steps: u8,
+    /// Go to the generation of this number instead
+    #[arg(long, value_name = "NUMBER", conflicts_with = "steps")]
+    pub(super) generation: Option<u64>,
+    /// Change nothing: show what one can go back to
+    #[arg(long, conflicts_with_all = ["steps", "generation"])]
+    pub(super) list: bool,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -239,6 +271,21 @@ impl From<EgressArg> for EgressChoice {
     }
 }
 
+/// The longest trial.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text
+        .parse()
+        .map_err(|_| "write a number and a unit, such as 60s, 5m or 1h30m")?;
+    let duration = Duration::try_from(parsed).map_err(|_| "it must not be negative")?;
+    if (Duration::from_secs(1)..=LONGEST).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("it must be at least one second and at most seven days".to_owned())
+    }
+}
+
 fn parse_interface(text: &str) -> Result<(String, Vec<String>), String> {
     let (role, devices) = text
         .split_once('=')
@@ -259,6 +306,20 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_bounds() {
+        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5_400), ("2 min", 120)] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+        for wrong in ["", "60", "soon", "0s", "-5m", "200h", "900ms"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

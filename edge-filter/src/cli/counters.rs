@@ -11,7 +11,7 @@ use super::args::CountersArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::status::{CounterReport, Counters, HookCounters, counters};
+use crate::generation::counted::{CounterReport, Counters, HookCounters, counters};
 use crate::kernel::counters::Count;
 
 pub(super) fn run(instance: &Instance, args: &CountersArgs) -> Result<(), Failure> {
@@ -50,18 +50,16 @@ fn show(
 }
 
 fn in_words(counters: &Counters, since: Option<(&Counters, Duration)>, all: bool) -> String {
-    let Some(policy) = &counters.policy else {
-        if counters.nameless > 0 {
-            return "programs are attached, but the state directory has no names for what they \
-                    count; `edge-filter apply` starts afresh\n"
-                .to_owned();
+    let mut text = match &counters.policy {
+        Some(policy) => format!(
+            "policy '{}', generation {}\n",
+            policy.name, policy.generation
+        ),
+        None if !counters.hooks.is_empty() => {
+            "nothing is enforced: a trial is over; this was counted until then\n".to_owned()
         }
-        return "nothing is enforced, and so nothing is counted\n".to_owned();
+        None => return nothing(counters).to_owned(),
     };
-    let mut text = format!(
-        "policy '{}', generation {}\n",
-        policy.name, policy.generation
-    );
     for (place, hook) in counters.hooks.iter().enumerate() {
         let _ = writeln!(
             text,
@@ -73,6 +71,15 @@ fn in_words(counters: &Counters, since: Option<(&Counters, Duration)>, all: bool
         text += &hook_table(hook, former, all);
     }
     text
+}
+
+fn nothing(counters: &Counters) -> &'static str {
+    if counters.nameless > 0 {
+        "programs are attached, but the state directory has no names for what they count; \
+         `edge-filter apply` starts afresh\n"
+    } else {
+        "nothing is enforced, and so nothing is counted\n"
+    }
 }
 
 fn hook_table(hook: &HookCounters, former: Option<(&HookCounters, Duration)>, all: bool) -> String {

@@ -3,9 +3,11 @@
 //! Exit codes: 0 done, 1 failed or policy invalid, 2 usage. What went wrong goes
 //! to standard error; everything else to standard output.
 
+mod applied;
 mod apply;
 mod args;
 mod check;
+mod confirm;
 mod counters;
 mod detach;
 mod explain;
@@ -13,6 +15,7 @@ mod failure;
 mod flows;
 mod output;
 mod policy_file;
+mod rollback;
 mod stats;
 mod status;
 mod test;
@@ -42,6 +45,8 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(args),
         Command::Apply(args) => apply::run(&cli.instance(), args),
+        Command::Confirm(args) => confirm::run(&cli.instance(), args),
+        Command::Rollback(args) => rollback::run(&cli.instance(), args),
         Command::Status(args) => status::run(&cli.instance(), args),
         Command::Counters(args) => counters::run(&cli.instance(), args),
         Command::Flows(args) => flows::run(&cli.instance(), args),

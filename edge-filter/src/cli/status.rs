@@ -6,7 +6,7 @@ use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::status::{FlowStatus, Status, Trouble, runs_ahead, status};
+use crate::generation::status::{FlowStatus, Status, TrialStatus, Trouble, runs_ahead, status};
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
     let status = status(instance)?;
@@ -28,8 +28,12 @@ fn in_words(status: &Status) -> String {
             );
         }
         None if status.hooks.is_empty() => return "nothing is enforced\n".to_owned(),
+        None if status.trial.is_some() => text.push_str("nothing is enforced\n\n"),
         None => text
             .push_str("programs are attached, but the state directory knows nothing of them\n\n"),
+    }
+    if let Some(trial) = &status.trial {
+        let _ = writeln!(text, "{}\n", trial_in_words(trial));
     }
     let mut table = table(
         &[
@@ -50,7 +54,7 @@ fn in_words(status: &Status) -> String {
             hook.hook,
             match (hook.mode, hook.trouble) {
                 (Some(mode), _) => mode.as_str(),
-                (None, None) => "",
+                (None, None | Some(Trouble::OpenOnTrial | Trouble::TrialOver)) => "",
                 (None, Some(_)) => "unknown",
             },
             &*hook.program_id.to_string(),
@@ -98,6 +102,31 @@ fn in_words(status: &Status) -> String {
     text
 }
 
+fn trial_in_words(trial: &TrialStatus) -> String {
+    let TrialStatus {
+        name,
+        generation,
+        confirm_deadline,
+        ..
+    } = trial;
+    let decides = match trial.afterwards {
+        Some(generation) => format!("generation {generation} decides"),
+        None => "nothing is filtered".to_owned(),
+    };
+    if trial.passed {
+        format!(
+            "the trial of policy '{name}', generation {generation}, was over at \
+             {confirm_deadline:.0}: {decides} again, as before; `edge-filter apply` puts another \
+             policy in its place, and `edge-filter rollback` clears it away"
+        )
+    } else {
+        format!(
+            "it is on trial until {confirm_deadline:.0}: from then on {decides} again; \
+             `edge-filter confirm` keeps it, `edge-filter rollback` ends it now"
+        )
+    }
+}
+
 fn in_full(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::DeviceGone => {
@@ -108,6 +137,10 @@ fn in_full(trouble: Trouble) -> &'static str {
             "the device is in another network namespace, and is filtered there; run `edge-filter \
              status` there to see how"
         }
+        Trouble::OpenOnTrial => {
+            "not filtered as long as the trial lasts: its policy has nothing for this side"
+        }
+        Trouble::TrialOver => "NOT FILTERED: the trial is over, and nothing was filtered before it",
         Trouble::FilterGone => {
             "NOT FILTERED: somebody took the filter off, or made the device anew; `edge-filter \
              apply` filters it again"

@@ -57,6 +57,9 @@ impl Budget {
     /// That of everybody who says nothing else, in MiB.
     pub const DEFAULT_MEBIBYTES: u32 = 256;
 
+    /// What fits once fits again.
+    pub const UNLIMITED: Self = Self { bytes: usize::MAX };
+
     /// So many MiB.
     #[must_use]
     pub const fn of_mebibytes(mebibytes: u32) -> Self {

@@ -1,45 +1,19 @@
 //! From one generation to the next: everything is loaded first, then the
 //! devices change hands one by one, and any failure takes all of it back.
 
-use super::change::{Change, Former};
-use super::flows::{self, Flows};
+use std::time::Duration;
+
+use super::applied::Applied;
+use super::attached::enforced;
+use super::change::Former;
+use super::flows::Flows;
+use super::next::Next;
 use super::plan::HookPlan;
-use super::record::{HookRecord, PolicyRecord, Record, SlotRecord};
-use super::{Instance, tally};
+use super::record::{Record, TrialRecord};
+use super::sites::Sites;
+use super::{Instance, history};
 use crate::kernel::KernelError;
-use crate::kernel::site::Site;
-use crate::policy::{Direction, Policy};
-
-/// Where XDP programs may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModeChoice {
-    /// In the driver; in the network stack where the driver cannot.
-    Auto,
-    /// In the driver, or not at all.
-    Native,
-    /// In the network stack.
-    Generic,
-}
-
-/// What runs programs on what leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EgressChoice {
-    /// TCX; the clsact qdisc where the kernel has no TCX.
-    Auto,
-    /// TCX (Linux 6.6), or not at all.
-    Tcx,
-    /// The clsact qdisc.
-    Clsact,
-}
-
-/// Where programs may run, on either side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sites {
-    /// Inbound.
-    pub mode: ModeChoice,
-    /// Outbound.
-    pub egress: EgressChoice,
-}
+use crate::policy::Policy;
 
 /// A policy and what it was read from.
 #[derive(Debug, Clone, Copy)]
@@ -50,35 +24,21 @@ pub struct Source<'p> {
     pub text: &'p str,
 }
 
-/// What was applied.
-#[derive(Debug)]
-pub struct Applied {
-    /// The number of the generation.
-    pub generation: u64,
-    /// Each hook, in the order of the policy.
-    pub hooks: Vec<AppliedHook>,
-    /// The sides of devices that are not filtered any more.
-    pub released: Vec<(String, Direction)>,
-    /// What did not matter enough to take everything back.
-    pub warnings: Vec<String>,
+/// How a policy takes the place of another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Where its programs may run.
+    pub(super) sites: Sites,
+    /// For how long, unless it is confirmed.
+    pub(super) trial: Option<Duration>,
+    /// The generation whose policy it is.
+    pub(super) restores: Option<u64>,
+    /// The trial that it confirms, if that is not over.
+    pub(super) confirms: Option<TrialRecord>,
 }
 
-/// A hook that was applied.
-#[derive(Debug)]
-pub struct AppliedHook {
-    /// The role.
-    pub interface: String,
-    /// The device.
-    pub device: String,
-    /// The side.
-    pub direction: Direction,
-    /// Where the program runs.
-    pub site: Site,
-    /// Why it does not run where `auto` tried first.
-    pub fallback: Option<String>,
-}
-
-/// Applies `plans`, the hooks of the policy of `source`.
+/// Applies `plans`, the hooks of the policy of `source`; with `trial`, only for so long,
+/// unless it is confirmed in time.
 ///
 /// # Errors
 /// Whatever failed; what was enforced before is enforced still.
@@ -87,10 +47,24 @@ pub fn apply(
     source: Source<'_>,
     plans: Vec<HookPlan>,
     sites: Sites,
+    trial: Option<Duration>,
 ) -> Result<Applied, KernelError> {
+    let manner = Manner {
+        sites,
+        trial,
+        ..Manner::default()
+    };
+    locked(instance, || enforce(instance, source, plans, manner))
+}
+
+/// Does `work`, which nobody else does at the same time.
+pub(super) fn locked<T>(
+    instance: &Instance,
+    work: impl FnOnce() -> Result<T, KernelError>,
+) -> Result<T, KernelError> {
     let fresh = !instance.pins.exists();
     let lock = instance.pins.lock()?;
-    let result = locked(instance, source, plans, sites);
+    let result = work();
     if result.is_err() && fresh {
         // Nothing of this instance was there before.
         let _ = instance.pins.remove();
@@ -99,33 +73,51 @@ pub fn apply(
     result
 }
 
-fn locked(
+/// Enforces a policy. The caller holds the lock.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) fn enforce(
     instance: &Instance,
     source: Source<'_>,
     plans: Vec<HookPlan>,
-    sites: Sites,
+    manner: Manner,
 ) -> Result<Applied, KernelError> {
+    instance.state.sweep()?;
+    history::catch_up(instance)?;
     let records = instance.state.records()?;
+    let before = enforced(instance)?;
     let generation = next_generation(instance, &records)?;
     let mut former = Former::all(instance)?;
-    let table = records.first().and_then(|record| record.flows);
-    let flows = Flows::prepare(instance, source.policy, generation, table)?;
-    let mut next = Next {
+    let on_trial = manner.trial.is_some();
+    let flows = Flows::prepare(
         instance,
-        source,
+        source.policy,
         generation,
-        flows,
-        changes: Vec::with_capacity(plans.len()),
-        warnings: Vec::new(),
-    };
-    if let Err(error) = next
-        .load(plans, sites, &mut former)
-        .and_then(|()| next.swap())
-    {
-        next.take_back();
-        return Err(error);
+        table_before(&records, on_trial),
+        on_trial,
+    )?;
+    let mut next = Next::new(instance, source, generation, manner, flows);
+    let swapped = next
+        .load(plans, &mut former)
+        .and_then(|()| next.load_opened(&mut former, &records))
+        .and_then(|()| next.swap());
+    match swapped {
+        Ok(record) => Ok(next.settle(former, &record, before.as_ref())),
+        Err(error) => {
+            next.take_back();
+            Err(error)
+        }
     }
-    Ok(next.settle(former))
+}
+
+/// The generation that made the flow table which the next one goes on with. A trial goes
+/// on with that of the generation that decides afterwards.
+fn table_before(records: &[Record], on_trial: bool) -> Option<u64> {
+    let mut committed = records.iter().filter(|record| record.trial.is_none());
+    let decides_afterwards = committed.next().filter(|_| on_trial);
+    let tables = [decides_afterwards, records.first()];
+    tables.into_iter().flatten().find_map(|record| record.flows)
 }
 
 /// No generation's number is used twice.
@@ -136,193 +128,14 @@ fn next_generation(instance: &Instance, records: &[Record]) -> Result<u64, Kerne
         instance.pins.attachments()?,
         instance.pins.flow_tables()?,
     );
+    let history = instance.state.history()?;
     let last = recorded
         .into_iter()
         .chain(counters.iter().map(|(generation, ..)| *generation))
         .chain(attachments.iter().map(|pin| pin.generation))
         .chain(tables.iter().map(|(generation, _)| *generation))
+        .chain(history.iter().map(|committed| committed.generation))
         .chain([instance.state.tally()?.folded])
         .max();
     Ok(last.unwrap_or(0) + 1)
-}
-
-/// A generation on its way.
-struct Next<'a> {
-    instance: &'a Instance,
-    source: Source<'a>,
-    generation: u64,
-    flows: Option<Flows>,
-    changes: Vec<Change>,
-    warnings: Vec<String>,
-}
-
-impl Next<'_> {
-    fn load(
-        &mut self,
-        plans: Vec<HookPlan>,
-        sites: Sites,
-        former: &mut Vec<Former>,
-    ) -> Result<(), KernelError> {
-        let flows = self.flows.as_ref().map(Flows::table);
-        for plan in plans {
-            let change = Change::load(plan, sites, flows, former, self.instance)?;
-            self.changes.push(change);
-        }
-        Ok(())
-    }
-
-    /// Attaches what is new, then replaces what is there: new attachments come first,
-    /// they are what can fail.
-    ///
-    /// The record is on disk before any packet meets a program that would outlive
-    /// this process: a new attachment ends with it until it is pinned.
-    ///
-    /// Hooks that remember conversations come before those that ask for them. Those
-    /// that are open are entered before the first and once more in between, so that
-    /// none falls through.
-    fn swap(&mut self) -> Result<(), KernelError> {
-        let (instance, generation) = (self.instance, self.generation);
-        for change in &self.changes {
-            change.pin_counters(instance, generation)?;
-        }
-        self.enter_open()?;
-        self.attach(true)?;
-        self.enter_open()?;
-        self.attach(false)?;
-        instance.state.write_record(&self.record()?)?;
-        for change in &mut self.changes {
-            change.pin(instance, generation)?;
-        }
-        self.replace()
-    }
-
-    /// Attaches the hooks that have no attachment yet: those that remember
-    /// conversations, or the others.
-    fn attach(&mut self, tracking: bool) -> Result<(), KernelError> {
-        let flows = self.flows.as_ref().map(Flows::table);
-        for change in &mut self.changes {
-            if !change.is_present() && change.is_tracking() == tracking {
-                change.attach(self.instance, self.generation, flows)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Replaces the programs of all attachments there are; on failure, those already
-    /// replaced get their old program back.
-    fn replace(&mut self) -> Result<(), KernelError> {
-        let mut replaced = Vec::new();
-        let Err(error) = self.replace_all(&mut replaced) else {
-            return Ok(());
-        };
-        for number in replaced {
-            let change = &mut self.changes[number];
-            if let Err(second) = change.put_back() {
-                let device = &change.plan.device.name;
-                return Err(error.try_this(format!("{device} has the new policy: {second}")));
-            }
-        }
-        Err(error)
-    }
-
-    fn replace_all(&mut self, replaced: &mut Vec<usize>) -> Result<(), KernelError> {
-        for tracking in [true, false] {
-            if !tracking && !replaced.is_empty() {
-                self.enter_open()?;
-            }
-            for (number, change) in self.changes.iter_mut().enumerate() {
-                if change.is_present() && change.is_tracking() == tracking {
-                    change.replace(self.instance, self.generation)?;
-                    replaced.push(number);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn enter_open(&mut self) -> Result<(), KernelError> {
-        if let Some(flows) = &mut self.flows {
-            for warning in flows.enter_open(self.source.policy)? {
-                if !self.warnings.contains(&warning) {
-                    self.warnings.push(warning);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn record(&mut self) -> Result<Record, KernelError> {
-        let hooks = self.changes.iter_mut().map(|change| {
-            let program_id = change.program.facts()?.id;
-            let plan = &change.plan;
-            Ok(HookRecord {
-                interface: plan.interface.clone(),
-                device: plan.device.name.clone(),
-                direction: plan.direction,
-                program_id,
-                counters: plan.image.counters.iter().map(SlotRecord::from).collect(),
-            })
-        });
-        let hooks = hooks.collect::<Result<_, KernelError>>()?;
-        let Source { policy, text } = self.source;
-        let policy = PolicyRecord {
-            name: policy.name.clone(),
-            hash: policy.hash.clone(),
-            text: text.to_owned(),
-        };
-        let flows = self.flows.as_ref().map(Flows::made_by);
-        Ok(Record::new(self.generation, policy, hooks, flows))
-    }
-
-    /// Detaches and removes what a failed `swap` made.
-    fn take_back(&mut self) {
-        for change in &mut self.changes {
-            change.take_back(self.instance, self.generation);
-        }
-        if let Some(flows) = &self.flows {
-            flows.take_back();
-        }
-        let _ = self.instance.state.remove_record(self.generation);
-    }
-
-    /// Ends what the generation before had and this one has not.
-    fn settle(self, former: Vec<Former>) -> Applied {
-        let mut warnings = self.warnings;
-        let mut released = Vec::new();
-        let mut all_ended = true;
-        for former in former {
-            let direction = former.pin.direction;
-            match former.release() {
-                Ok(device) => released.extend(device.map(|device| (device, direction))),
-                Err(error) => {
-                    warnings.push(error.to_string());
-                    all_ended = false;
-                }
-            }
-        }
-        // A program that could not be taken off counts on, and remembers.
-        if all_ended {
-            let kept = self.flows.as_ref().map(Flows::made_by);
-            for settled in [
-                tally::fold(self.instance, self.generation),
-                flows::remove_others(self.instance, kept),
-            ] {
-                warnings.extend(settled.err().map(|error| error.to_string()));
-            }
-        }
-        warnings.extend(self.changes.iter().flat_map(Change::warnings));
-        let hooks = self.changes.into_iter().map(|change| AppliedHook {
-            interface: change.plan.interface,
-            device: change.plan.device.name,
-            direction: change.plan.direction,
-            site: change.site,
-            fallback: change.fallback,
-        });
-        Applied {
-            generation: self.generation,
-            hooks: hooks.collect(),
-            released,
-            warnings,
-        }
-    }
 }

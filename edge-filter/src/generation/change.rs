@@ -1,14 +1,15 @@
 //! One hook on its way from one generation to the next.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_filter_ebpf::config::{Constant, NONE};
 
 use super::Instance;
-use super::apply::{EgressChoice, ModeChoice, Sites};
 use super::plan::HookPlan;
+use super::sites::Sites;
 use super::status::runs_ahead;
+use super::trial;
 use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::device::XdpMode;
 use crate::kernel::flow_table::FlowTable;
@@ -16,6 +17,7 @@ use crate::kernel::object::{self, LoadedProgram};
 use crate::kernel::offload::takes_vlan_tags_off;
 use crate::kernel::pins::{AttachmentPin, Kind};
 use crate::kernel::site::Site;
+use crate::kernel::trial::SinceBoot;
 use crate::kernel::{KernelError, unpin};
 use crate::policy::Direction;
 
@@ -31,6 +33,20 @@ pub(super) struct Change {
     present: Option<Present>,
     /// The attachment that was made because there was none.
     created: Option<Attachment>,
+    /// Of a program on trial: where the one is pinned that decides afterwards,
+    successor: Option<PathBuf>,
+    /// and when that is.
+    deadline: Option<SinceBoot>,
+}
+
+/// What the programs of a generation are loaded with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loading<'a> {
+    pub(super) instance: &'a Instance,
+    pub(super) generation: u64,
+    pub(super) sites: Sites,
+    pub(super) flows: Option<&'a FlowTable>,
+    pub(super) on_trial: bool,
 }
 
 /// The attachment that a hook has, and the program that it runs.
@@ -47,7 +63,7 @@ struct Present {
 pub(super) struct Former {
     pub(super) attachment: Attachment,
     pub(super) pin: AttachmentPin,
-    whereabouts: Whereabouts,
+    pub(super) whereabouts: Whereabouts,
 }
 
 impl Former {
@@ -81,11 +97,16 @@ impl Change {
     /// Loads the program of one hook, and claims the attachment that the hook has.
     pub(super) fn load(
         plan: HookPlan,
-        sites: Sites,
-        flows: Option<&FlowTable>,
+        loading: Loading<'_>,
         former: &mut Vec<Former>,
-        instance: &Instance,
     ) -> Result<Self, KernelError> {
+        let Loading {
+            instance,
+            generation,
+            sites,
+            flows,
+            on_trial,
+        } = loading;
         let own = former.iter().position(|former| former.is_of(&plan));
         let present = match own.map(|number| former.swap_remove(number)) {
             Some(Former {
@@ -101,7 +122,12 @@ impl Change {
             Some(present) => (present.site(&plan, sites)?, false),
             None => sites.first(plan.direction),
         };
-        let program = load(&plan, site, flows)?;
+        let (device, direction) = (&plan.device.name, plan.direction);
+        let decides = present.as_ref().map(|present| present.program.as_fd());
+        let successor = on_trial
+            .then(|| trial::prepare(instance, generation, device, direction, decides))
+            .transpose()?;
+        let program = load(&plan, site, flows, successor.as_deref())?;
         Ok(Self {
             plan,
             program,
@@ -110,7 +136,15 @@ impl Change {
             fallback: None,
             present,
             created: None,
+            successor,
+            deadline: None,
         })
+    }
+
+    /// Sets the deadline of a program on trial.
+    pub(super) fn set_deadline(&mut self, deadline: SinceBoot) -> Result<(), KernelError> {
+        self.deadline = Some(deadline);
+        self.program.set_deadline(deadline)
     }
 
     /// Whether the hook sees what the trusted side sends, and remembers it.
@@ -161,7 +195,10 @@ impl Change {
             Site::Xdp(_) => Site::Xdp(XdpMode::Generic),
             Site::Tcx | Site::Clsact => Site::Clsact,
         };
-        self.program = load(&self.plan, self.site, flows)?;
+        self.program = load(&self.plan, self.site, flows, self.successor.as_deref())?;
+        if let Some(deadline) = self.deadline {
+            self.program.set_deadline(deadline)?;
+        }
         unpin(&self.counters(instance, generation))?;
         self.pin_counters(instance, generation)?;
         let created = Attachment::create(&self.plan.device, self.program.descriptor(), self.site);
@@ -296,35 +333,9 @@ fn load(
     plan: &HookPlan,
     site: Site,
     flows: Option<&FlowTable>,
+    successor: Option<&Path>,
 ) -> Result<LoadedProgram, KernelError> {
     let software_lengths = site == Site::Xdp(XdpMode::Generic);
-    object::load(&plan.image, plan.direction, software_lengths, flows)
-}
-
-impl Sites {
-    /// The site that is tried first, and whether another one will do.
-    fn first(self, direction: Direction) -> (Site, bool) {
-        match direction {
-            Direction::Inbound => match self.mode {
-                ModeChoice::Auto => (Site::Xdp(XdpMode::Native), true),
-                ModeChoice::Native => (Site::Xdp(XdpMode::Native), false),
-                ModeChoice::Generic => (Site::Xdp(XdpMode::Generic), false),
-            },
-            Direction::Outbound => match self.egress {
-                EgressChoice::Auto => (Site::Tcx, true),
-                EgressChoice::Tcx => (Site::Tcx, false),
-                EgressChoice::Clsact => (Site::Clsact, false),
-            },
-        }
-    }
-
-    /// Whether an attachment may be at `site`.
-    fn allow(self, site: Site) -> bool {
-        let direction = match site {
-            Site::Xdp(_) => Direction::Inbound,
-            Site::Tcx | Site::Clsact => Direction::Outbound,
-        };
-        let (first, any) = self.first(direction);
-        any || first == site
-    }
+    let direction = plan.direction;
+    object::load_for(&plan.image, direction, software_lengths, flows, successor)
 }

@@ -2,20 +2,16 @@
 
 use std::net::SocketAddr;
 
-use jiff::Zoned;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Instance;
+use super::attached::enforced;
 use super::flows::model_tuple;
 use super::reading::steadily;
-use super::record::Record;
-use super::status::enforced;
 use crate::kernel::KernelError;
 use crate::kernel::flow_table::{FlowTable, LiveFlow};
 use crate::policy::describe::protocol_name;
 use crate::policy::model::Tracker;
-use crate::policy::{self, Policy};
 
 /// What is remembered, as `flows --json` prints it.
 #[derive(Debug, Serialize)]
@@ -71,7 +67,7 @@ fn flows_now(instance: &Instance) -> Result<FlowReport, KernelError> {
     let Some(made_by) = record.flows else {
         return Ok(nothing);
     };
-    let policy = policy_of(&record)?;
+    let policy = record.policy.read(record.generation, record.applied_at)?;
     let tracker = Tracker::new(&policy);
     let table = FlowTable::open(&instance.pins.flows(made_by))?;
     let mut list = table.list()?;
@@ -82,21 +78,6 @@ fn flows_now(instance: &Instance) -> Result<FlowReport, KernelError> {
         evicted: list.evicted,
         flows: list.live.iter().map(|flow| entry(flow, &tracker)).collect(),
     })
-}
-
-/// The policy of a record, as it was valid on the day when it was applied.
-fn policy_of(record: &Record) -> Result<Policy, KernelError> {
-    let day = Zoned::new(record.applied_at, TimeZone::system()).date();
-    let name = format!("the policy of generation {}", record.generation);
-    match policy::read(&name, &record.policy.text, day) {
-        Ok(checked) => Ok(checked.policy),
-        Err(errors) => Err(KernelError::new(format!("read {name}"))
-            .because(errors)
-            .try_this(
-                "the filter itself goes on; `edge-filter apply` with the policy's file records it \
-                 anew",
-            )),
-    }
 }
 
 fn entry(flow: &LiveFlow, tracker: &Tracker<'_>) -> FlowEntry {

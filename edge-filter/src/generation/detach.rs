@@ -1,6 +1,7 @@
 //! The end of an instance: nothing is filtered, nothing is left.
 
 use super::Instance;
+use super::trial::remove_successors;
 use crate::kernel::KernelError;
 use crate::kernel::attachment::Attachment;
 use crate::kernel::unpin;
@@ -20,6 +21,18 @@ pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
         return Ok(Vec::new());
     }
     let lock = instance.pins.lock()?;
+    let released = release_all(instance)?;
+    instance.state.clear()?;
+    drop(lock);
+    Ok(released)
+}
+
+/// Takes every program off its device, and removes the pins, and what the state says of
+/// them; the history stays. The caller holds the lock.
+///
+/// # Errors
+/// As [`detach`].
+pub(super) fn release_all(instance: &Instance) -> Result<Vec<String>, KernelError> {
     let mut released = Vec::new();
     let mut refused = None;
     for pin in instance.pins.attachments()? {
@@ -38,12 +51,12 @@ pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
     for (generation, device, direction) in instance.pins.pinned_counters()? {
         unpin(&instance.pins.counters(generation, &device, direction))?;
     }
+    remove_successors(instance, |_| true)?;
     for (_, path) in instance.pins.flow_tables()? {
         unpin(&path)?;
     }
-    instance.state.clear()?;
+    instance.state.clear_present()?;
     instance.pins.remove()?;
-    drop(lock);
     // Both sides of a device are one device.
     released.sort();
     released.dedup();

@@ -28,7 +28,8 @@ pub(super) struct Flows {
 
 impl Flows {
     /// The table for `policy`, if that has anything remembered: the one of the
-    /// generation before, `former`, if it has the right size, else a new one.
+    /// generation before, `former`, if it has the right size, else a new one. A trial uses
+    /// it whatever its size, so that what is opened meanwhile is known afterwards.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -37,6 +38,7 @@ impl Flows {
         policy: &Policy,
         generation: u64,
         former: Option<u64>,
+        on_trial: bool,
     ) -> Result<Option<Self>, KernelError> {
         if !Tracker::new(policy).tracks() {
             return Ok(None);
@@ -50,7 +52,7 @@ impl Flows {
                 continue;
             }
             let table = FlowTable::open(&path)?;
-            if Some(made_by) == former && table.entries()? == wanted {
+            if Some(made_by) == former && (on_trial || table.entries()? == wanted) {
                 found = Some((table, made_by));
             } else {
                 others.push(table);

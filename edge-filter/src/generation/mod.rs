@@ -6,16 +6,27 @@
 //! only replaced; what outlives a generation is what it counted ([`tally`]).
 //! [`record`] keeps on disk what the kernel does not know: the names.
 
+pub mod applied;
 pub mod apply;
+mod attached;
 mod change;
+pub mod confirm;
 pub mod conversations;
+pub mod counted;
 pub mod detach;
+mod files;
 mod flows;
+pub mod history;
+mod next;
 pub mod plan;
 mod reading;
 pub mod record;
+pub mod rollback;
+pub mod rules;
+pub mod sites;
 pub mod status;
 pub mod tally;
+mod trial;
 
 use std::path::PathBuf;
 

@@ -20,7 +20,7 @@ pub(super) fn steadily<T>(
     let stand = || -> Result<_, KernelError> {
         Ok((
             instance.state.tally()?.folded,
-            instance.state.generations()?,
+            instance.state.stamps()?,
             instance.pins.attachments()?,
             instance.pins.pinned_counters()?,
         ))

@@ -1,25 +1,30 @@
 //! The state directory: the names of what the kernel only numbers.
 //!
 //! `generations/N.json` is written before generation N is attached, and never
-//! changed. `tally.json` holds what earlier generations counted. Every file is
-//! replaced whole, so that a crash leaves the old one or the new one.
+//! changed. `tally.json` holds what earlier generations counted. `history/N.json` is
+//! written when generation N enforces everywhere and is no trial: the newest one holds
+//! the last good policy. Every file is replaced whole, so that a crash leaves the old one
+//! or the new one.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::files;
+use super::history::Committed;
+use super::sites::Sites;
 use crate::compile::CounterSlot;
 use crate::kernel::KernelError;
 use crate::kernel::counters::Count;
-use crate::policy::{Action, Direction};
+use crate::kernel::trial::SinceBoot;
+use crate::policy::{self, Action, Direction, Policy};
 
 /// The version of the files' form.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Where the state of an instance lies.
 #[derive(Debug, Clone)]
@@ -42,6 +47,24 @@ pub struct Record {
     /// The generation that made its flow table; none if it remembers nothing.
     #[serde(default)]
     pub flows: Option<u64>,
+    /// Where its programs may run.
+    #[serde(default)]
+    pub sites: Sites,
+    /// Its trial; none if it holds until further notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialRecord>,
+    /// The generation whose policy was taken up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
+}
+
+/// The trial of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// When it is over, by the calendar as it was when the trial began.
+    pub deadline: Timestamp,
+    /// The same by the clock that decides.
+    since_boot: Duration,
 }
 
 /// A policy, as reports need it.
@@ -70,6 +93,10 @@ pub struct HookRecord {
     pub program_id: u32,
     /// What its counters mean, by index.
     pub counters: Vec<SlotRecord>,
+    /// Whether it lets everything pass and counts nothing: a trial, where the generation
+    /// before has a hook and this one has none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub passes: bool,
 }
 
 /// What a counter means.
@@ -112,21 +139,19 @@ pub struct TallyEntry {
 }
 
 impl Record {
-    /// A record of now.
+    /// A record of now, of a generation without hooks yet.
     #[must_use]
-    pub fn new(
-        generation: u64,
-        policy: PolicyRecord,
-        hooks: Vec<HookRecord>,
-        flows: Option<u64>,
-    ) -> Self {
+    pub fn new(generation: u64, policy: PolicyRecord, sites: Sites) -> Self {
         Self {
             version: VERSION,
             generation,
             policy,
             applied_at: Timestamp::now(),
-            hooks,
-            flows,
+            hooks: Vec::new(),
+            flows: None,
+            sites,
+            trial: None,
+            restores: None,
         }
     }
 
@@ -134,6 +159,58 @@ impl Record {
     #[must_use]
     pub fn hook(&self, program_id: u32) -> Option<&HookRecord> {
         self.hooks.iter().find(|hook| hook.program_id == program_id)
+    }
+}
+
+impl PolicyRecord {
+    /// The policy, as it was valid on the day when `generation` was applied.
+    ///
+    /// # Errors
+    /// It is not valid for this version of the program.
+    pub fn read(&self, generation: u64, applied_at: Timestamp) -> Result<Policy, KernelError> {
+        let day = Zoned::new(applied_at, TimeZone::system()).date();
+        let name = format!("the policy of generation {generation}");
+        match policy::read(&name, &self.text, day) {
+            Ok(checked) => Ok(checked.policy),
+            Err(errors) => Err(KernelError::new(format!("read {name}"))
+                .because(errors)
+                .try_this(
+                    "the filter itself goes on; `edge-filter apply` with the policy's file \
+                     records it anew",
+                )),
+        }
+    }
+}
+
+impl TrialRecord {
+    /// One that ends in `duration` from now.
+    ///
+    /// # Errors
+    /// The kernel does not tell the time, or no calendar goes that far.
+    pub fn of(duration: Duration) -> Result<Self, KernelError> {
+        let SinceBoot(now) = SinceBoot::now()?;
+        let beyond = || KernelError::new("set a deadline that far away");
+        let deadline = Timestamp::now()
+            .checked_add(duration)
+            .map_err(|error| beyond().because(error))?;
+        Ok(Self {
+            deadline: deadline.round(jiff::Unit::Second).unwrap_or(deadline),
+            since_boot: now.checked_add(duration).ok_or_else(beyond)?,
+        })
+    }
+
+    /// When it is over, by the clock that decides.
+    #[must_use]
+    pub fn since_boot(&self) -> SinceBoot {
+        SinceBoot(self.since_boot)
+    }
+
+    /// Whether it is over.
+    ///
+    /// # Errors
+    /// The kernel does not tell the time.
+    pub fn is_over(&self) -> Result<bool, KernelError> {
+        Ok(SinceBoot::now()? >= self.since_boot())
     }
 }
 
@@ -157,10 +234,17 @@ impl From<&CounterSlot> for SlotRecord {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 const GENERATIONS: &str = "generations";
+const HISTORY: &str = "history";
 const TALLY: &str = "tally.json";
-/// The extension of a file that is not whole yet.
-const UNFINISHED: &str = "new";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
@@ -174,37 +258,19 @@ impl StateDir {
     /// # Errors
     /// A file cannot be read, or is of another version.
     pub fn records(&self) -> Result<Vec<Record>, KernelError> {
-        let directory = self.path.join(GENERATIONS);
-        let mut records = Vec::new();
-        for path in files(&directory)? {
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-                && let Some(record) = read::<Record>(&path)?
-            {
-                check_version(&path, record.version)?;
-                records.push(record);
-            }
-        }
-        records.sort_by_key(|record| std::cmp::Reverse(record.generation));
-        Ok(records)
+        self.all(GENERATIONS, |record: &Record| record.version)
     }
 
-    /// The numbers of the generations that have a record, in order.
+    /// The generations that have a record, in order, each with something that changes when
+    /// the record does.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn generations(&self) -> Result<Vec<u64>, KernelError> {
-        let mut generations: Vec<u64> = files(&self.path.join(GENERATIONS))?
-            .iter()
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "json")
-            })
-            .filter_map(|path| path.file_stem()?.to_str()?.parse().ok())
-            .collect();
-        generations.sort_unstable();
-        Ok(generations)
+    pub fn stamps(&self) -> Result<Vec<(u64, Option<u64>)>, KernelError> {
+        let records = files::numbered(&self.path.join(GENERATIONS))?.into_iter();
+        Ok(records
+            .map(|(generation, path)| (generation, files::stamp(&path)))
+            .collect())
     }
 
     /// Writes the record of a generation.
@@ -212,7 +278,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write_record(&self, record: &Record) -> Result<(), KernelError> {
-        write(&self.record_path(record.generation), record)
+        files::write(&self.numbered(GENERATIONS, record.generation), record)
     }
 
     /// Removes the record of a generation.
@@ -220,7 +286,31 @@ impl StateDir {
     /// # Errors
     /// The file cannot be removed.
     pub fn remove_record(&self, generation: u64) -> Result<(), KernelError> {
-        remove(&self.record_path(generation))
+        files::remove(&self.numbered(GENERATIONS, generation))
+    }
+
+    /// The committed generations that are kept, the newest first.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is of another version.
+    pub fn history(&self) -> Result<Vec<Committed>, KernelError> {
+        self.all(HISTORY, |committed: &Committed| committed.version)
+    }
+
+    /// Keeps a committed generation.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(&self, committed: &Committed) -> Result<(), KernelError> {
+        files::write(&self.numbered(HISTORY, committed.generation), committed)
+    }
+
+    /// Keeps a committed generation no longer.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget(&self, generation: u64) -> Result<(), KernelError> {
+        files::remove(&self.numbered(HISTORY, generation))
     }
 
     /// What earlier generations counted.
@@ -229,8 +319,8 @@ impl StateDir {
     /// The file cannot be read, or is of another version.
     pub fn tally(&self) -> Result<Tally, KernelError> {
         let path = self.path.join(TALLY);
-        let tally = read::<Tally>(&path)?.unwrap_or_default();
-        check_version(&path, tally.version)?;
+        let tally = files::read::<Tally>(&path)?.unwrap_or_default();
+        files::check_version(&path, tally.version, VERSION)?;
         Ok(tally)
     }
 
@@ -239,7 +329,22 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write_tally(&self, tally: &Tally) -> Result<(), KernelError> {
-        write(&self.path.join(TALLY), tally)
+        files::write(&self.path.join(TALLY), tally)
+    }
+
+    /// Removes what a process that was killed has left half written.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn sweep(&self) -> Result<(), KernelError> {
+        for directory in [
+            &self.path,
+            &self.path.join(GENERATIONS),
+            &self.path.join(HISTORY),
+        ] {
+            files::sweep(directory)?;
+        }
+        Ok(())
     }
 
     /// Removes everything, also what cannot be read any more. The directory itself
@@ -248,121 +353,39 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        let generations = self.path.join(GENERATIONS);
-        let tally = self.path.join(TALLY);
-        for path in files(&generations)? {
-            remove(&path)?;
-        }
-        remove(&tally)?;
-        remove(&tally.with_extension(UNFINISHED))?;
-        match fs::remove_dir(&generations) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(KernelError::new(format!("remove {}", generations.display())).because(error))
+        files::clear(&self.path.join(HISTORY))?;
+        self.clear_present()
+    }
+
+    /// The same, but for the history.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear_present(&self) -> Result<(), KernelError> {
+        files::clear(&self.path.join(GENERATIONS))?;
+        files::remove(&self.path.join(TALLY))?;
+        files::sweep(&self.path)
+    }
+
+    /// All whole files of a directory, the newest first.
+    fn all<T: DeserializeOwned>(
+        &self,
+        directory: &str,
+        version: impl Fn(&T) -> u32,
+    ) -> Result<Vec<T>, KernelError> {
+        let mut found = Vec::new();
+        for (_, path) in files::numbered(&self.path.join(directory))?.iter().rev() {
+            if let Some(value) = files::read::<T>(path)? {
+                files::check_version(path, version(&value), VERSION)?;
+                found.push(value);
             }
-            _ => Ok(()),
         }
+        Ok(found)
     }
 
-    fn record_path(&self, generation: u64) -> PathBuf {
-        self.path
-            .join(GENERATIONS)
-            .join(format!("{generation}.json"))
+    fn numbered(&self, directory: &str, generation: u64) -> PathBuf {
+        self.path.join(directory).join(format!("{generation}.json"))
     }
-}
-
-/// What to do where the state directory is not as it should be.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "run it as root, or choose another place with --state-dir"
-        }
-        io::ErrorKind::StorageFull => {
-            "free some space there, or choose another place with --state-dir"
-        }
-        _ => "choose another place with --state-dir",
-    }
-}
-
-/// The files of a directory that need not be there.
-fn files(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
-    let reading = |error: io::Error| {
-        let remedy = remedy(&error);
-        KernelError::new(format!("read {}", directory.display()))
-            .because(error)
-            .try_this(remedy)
-    };
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(reading)?,
-    };
-    entries
-        .map(|entry| Ok(entry.map_err(reading)?.path()))
-        .collect()
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KernelError> {
-    let reading = || KernelError::new(format!("read {}", path.display()));
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| reading().because(error).try_this("run it as root"))?,
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| {
-        reading()
-            .because(error)
-            .try_this("the file is damaged: `edge-filter detach` followed by `apply` starts afresh")
-    })
-}
-
-/// Writes by a temporary file, so that the file is whole at any instant.
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
-    let writing = |error: io::Error| {
-        let remedy = remedy(&error);
-        KernelError::new(format!("write {}", path.display()))
-            .because(error)
-            .try_this(remedy)
-    };
-    let directory = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(directory)
-        .map_err(writing)?;
-    let temporary = path.with_extension(UNFINISHED);
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| writing(error.into()))?;
-    text.push(b'\n');
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if let Err(error) = written {
-        // On a disk that is full, half a file helps nobody.
-        let _ = fs::remove_file(&temporary);
-        return Err(writing(error));
-    }
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(writing)
-}
-
-fn remove(path: &Path) -> Result<(), KernelError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new(format!("remove {}", path.display())).because(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_version(path: &Path, version: u32) -> Result<(), KernelError> {
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(KernelError::new(format!("read {}", path.display()))
-        .because(format!(
-            "it is of version {version}, and this program writes {VERSION}"
-        ))
-        .try_this("use the edge-filter that wrote it"))
 }
 
 /// Policy words in JSON.

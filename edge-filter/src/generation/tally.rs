@@ -116,6 +116,16 @@ fn gather<'r>(
     Ok(sums.entries)
 }
 
+/// Waits until no program runs any more that was replaced before.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn await_programs() -> Result<(), KernelError> {
+    wait_for_programs().map_err(|error| {
+        KernelError::new("wait for the programs that were replaced").because(error)
+    })
+}
+
 /// Adds what all generations before `current` counted to the tally, and forgets
 /// them. No program of theirs is attached any more.
 ///
@@ -139,9 +149,7 @@ pub(super) fn fold(instance: &Instance, current: u64) -> Result<(), KernelError>
     if old.is_empty() && pinned.is_empty() {
         return Ok(());
     }
-    wait_for_programs().map_err(|error| {
-        KernelError::new("wait for the programs that were replaced").because(error)
-    })?;
+    await_programs()?;
     let mut tally = instance.state.tally()?;
     let counters = gather(instance, &tally, old.iter().copied(), &pinned)?;
     tally.folded = current - 1;

@@ -2,7 +2,8 @@
 //!
 //! [`object`] turns a table image into a loaded program, [`attachment`] puts it on a
 //! [`device`], [`pins`] says where everything lives on the BPF file system,
-//! [`counters`] reads what was counted, and [`flow_table`] what is remembered. Nothing here knows YAML, and
+//! [`counters`] reads what was counted, [`flow_table`] what is remembered, and [`trial`] knows
+//! which program decides next. Nothing here knows YAML, and
 //! nothing decides when to do what: that is `generation`'s part.
 
 pub mod attachment;
@@ -17,11 +18,13 @@ mod netlink;
 pub mod object;
 pub mod offload;
 pub mod pins;
+mod refused;
 mod sections;
 pub mod site;
 pub mod sockets;
 mod syscall;
 pub mod timing;
+pub mod trial;
 
 pub use error::KernelError;
 pub use link::unpin;

@@ -2,12 +2,13 @@
 //! direction.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use edge_filter_ebpf::cache::BLOCKS;
 use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::flow::hash::{KEYS, keys};
@@ -20,8 +21,10 @@ use object::pod;
 use super::KernelError;
 use super::counters::RawCount;
 use super::flow_table::FlowTable;
+use super::refused::{refused, unmade};
 use super::sections;
 use super::syscall;
+use super::trial::SinceBoot;
 use crate::compile::TableImage;
 use crate::policy::Direction;
 
@@ -29,10 +32,19 @@ use crate::policy::Direction;
 pub(super) static OBJECT: &[u8] =
     include_bytes_aligned!("../../../edge-filter-ebpf/prebuilt/edge-filter.bpf.o");
 
-/// The program of the inbound hook.
-const INBOUND: &str = "edge_filter_in";
-/// The program of the outbound hook.
-const OUTBOUND: &str = "edge_filter_out";
+/// What a program is for, as its name says it.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    /// Judges by a policy.
+    Filter,
+    /// Judges by a policy, on trial.
+    Trial,
+    /// Lets everything pass.
+    Pass,
+    /// Lets everything pass, on trial.
+    Open,
+}
+
 /// The program that fills the flow table.
 const SEED: &str = "edge_filter_seed";
 
@@ -44,6 +56,7 @@ const XDP_PASS: u32 = 2;
 pub struct LoadedProgram {
     ebpf: Ebpf,
     direction: Direction,
+    name: &'static str,
 }
 
 /// What the verifier made of a program.
@@ -53,6 +66,21 @@ pub struct ProgramFacts {
     pub id: u32,
     /// How many instructions the verifier processed, of a million.
     pub verified_instructions: u32,
+}
+
+impl Entry {
+    fn name(self, direction: Direction) -> &'static str {
+        match (self, direction) {
+            (Self::Filter, Direction::Inbound) => "edge_filter_in",
+            (Self::Filter, Direction::Outbound) => "edge_filter_out",
+            (Self::Trial, Direction::Inbound) => "edge_filter_trial_in",
+            (Self::Trial, Direction::Outbound) => "edge_filter_trial_out",
+            (Self::Pass, Direction::Inbound) => "edge_filter_pass_in",
+            (Self::Pass, Direction::Outbound) => "edge_filter_pass_out",
+            (Self::Open, Direction::Inbound) => "edge_filter_open_in",
+            (Self::Open, Direction::Outbound) => "edge_filter_open_out",
+        }
+    }
 }
 
 /// Loads the program of `direction` over `image`, which remembers conversations in
@@ -66,6 +94,21 @@ pub fn load(
     direction: Direction,
     software_lengths: bool,
     flows: Option<&FlowTable>,
+) -> Result<LoadedProgram, KernelError> {
+    load_for(image, direction, software_lengths, flows, None)
+}
+
+/// The same. With `successor`, it is on trial: from [`LoadedProgram::set_deadline`] on, and
+/// until then, it hands over to the program in the array that is pinned there.
+///
+/// # Errors
+/// As above.
+pub fn load_for(
+    image: &TableImage,
+    direction: Direction,
+    software_lengths: bool,
+    flows: Option<&FlowTable>,
+    successor: Option<&Path>,
 ) -> Result<LoadedProgram, KernelError> {
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
@@ -101,18 +144,33 @@ pub fn load(
     .collect::<Vec<_>>();
     let object = sections::with_contents(OBJECT, &tables)
         .map_err(|error| KernelError::new("read the BPF object").because(error))?;
-    let mut ebpf = open(pod::bytes_of_slice(&object), config, flows, |loader| {
-        loader.map_max_entries("COUNTERS", count(image.counters.len()));
-        if image.config.get(Constant::Cached) != 0 {
-            loader.map_max_entries("CACHE", BLOCKS);
-        }
-    })?;
-    match direction {
-        Direction::Inbound => xdp(&mut ebpf, INBOUND).load(),
-        Direction::Outbound => classifier(&mut ebpf).load(),
-    }
-    .map_err(refused)?;
-    Ok(LoadedProgram { ebpf, direction })
+    let entry = successor.map_or(Entry::Filter, |_| Entry::Trial);
+    let ebpf = open(
+        pod::bytes_of_slice(&object),
+        config,
+        flows,
+        successor,
+        |loader| {
+            loader.map_max_entries("COUNTERS", count(image.counters.len()));
+            if image.config.get(Constant::Cached) != 0 {
+                loader.map_max_entries("CACHE", BLOCKS);
+            }
+        },
+    )?;
+    LoadedProgram::load(ebpf, direction, entry)
+}
+
+/// Loads a program of `direction` that lets everything pass; with `successor`, on trial.
+///
+/// # Errors
+/// The kernel refuses the object or the program.
+pub fn load_passing(
+    direction: Direction,
+    successor: Option<&Path>,
+) -> Result<LoadedProgram, KernelError> {
+    let entry = successor.map_or(Entry::Pass, |_| Entry::Open);
+    let ebpf = open(OBJECT, Config::EMPTY, None, successor, |_| {})?;
+    LoadedProgram::load(ebpf, direction, entry)
 }
 
 /// What enters conversations into a flow table, as their openers' packets would.
@@ -127,7 +185,7 @@ impl Seeder {
     /// # Errors
     /// The kernel refuses the program.
     pub fn load(flows: &FlowTable) -> Result<Self, KernelError> {
-        let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), |_| {})?;
+        let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), None, |_| {})?;
         xdp(&mut ebpf, SEED).load().map_err(refused)?;
         Ok(Self { ebpf })
     }
@@ -172,6 +230,7 @@ fn open(
     object: &[u8],
     mut config: Config,
     flows: Option<&FlowTable>,
+    successor: Option<&Path>,
     sizes: impl FnOnce(&mut EbpfLoader<'_>),
 ) -> Result<Ebpf, KernelError> {
     if let Some(flows) = flows {
@@ -184,82 +243,38 @@ fn open(
     loader.override_global("CONFIG", &config.0, true);
     loader.override_global("FLOW_KEYS", &keys, true);
     sizes(&mut loader);
+    if let Some(successor) = successor {
+        loader.map_pin_path("PREVIOUS", successor);
+    }
     if let Some(flows) = flows {
         loader.map_pin_path("FLOWS", flows.path());
     }
     loader.load(object).map_err(unmade)
 }
 
-/// Why the kernel did not make the maps of the program.
-fn unmade(error: EbpfError) -> KernelError {
-    let errno = match &error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) => io_error.raw_os_error(),
-        _ => None,
-    };
-    let remedy = match errno {
-        Some(libc::E2BIG) => LARGE_TABLES,
-        Some(libc::ENOMEM) => MEMORY,
-        Some(libc::EMFILE | libc::ENFILE) => LIMITS,
-        _ => PRIVILEGES,
-    };
-    KernelError::new("load the BPF program")
-        .because(error)
-        .try_this(remedy)
-}
-
-const LARGE_TABLES: &str = "Linux before 6.0 takes no table of more than 4 MiB: use a later \
-                            kernel, or merge networks and port ranges";
-
-const MEMORY: &str = "the tables need more memory than there is: free some";
-
-const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
-
-const LIMITS: &str = "each device takes some ten open files: raise the limit with `ulimit -n 1024`";
-
-/// How much of the verifier's log is shown: its end tells what it refused.
-const LOG_LINES: usize = 8;
-
-/// Why the kernel did not load the program. Thousands of lines of the verifier's
-/// log would say less.
-fn refused(error: ProgramError) -> KernelError {
-    let loading = KernelError::new("load the BPF program");
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    else {
-        return loading.because(error).try_this(PRIVILEGES);
-    };
-    let log = verifier_log.to_string();
-    let remedy = match io_error.raw_os_error() {
-        // The verifier's words say nothing about a limit of this process.
-        Some(libc::EMFILE | libc::ENFILE) => LIMITS.to_owned(),
-        Some(libc::E2BIG) => "the verifier gave up after a million instructions: split the \
-                              rules of this hook over several roles, or merge some"
-            .to_owned(),
-        Some(libc::ENOMEM) => MEMORY.to_owned(),
-        Some(libc::EPERM) if log.is_empty() => PRIVILEGES.to_owned(),
-        _ => {
-            let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
-            let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n    ");
-            format!(
-                "this kernel's verifier refuses it, which is a fault of edge-filter: report it \
-                 with the policy, `uname -r` and these lines\n    {end}"
-            )
-        }
-    };
-    loading.because(io_error).try_this(remedy)
-}
-
 impl LoadedProgram {
+    fn load(mut ebpf: Ebpf, direction: Direction, entry: Entry) -> Result<Self, KernelError> {
+        let name = entry.name(direction);
+        match direction {
+            Direction::Inbound => xdp(&mut ebpf, name).load(),
+            Direction::Outbound => classifier(&mut ebpf, name).load(),
+        }
+        .map_err(refused)?;
+        Ok(Self {
+            ebpf,
+            direction,
+            name,
+        })
+    }
+
     /// Runs the program on a frame, as `BPF_PROG_TEST_RUN` does.
     ///
     /// # Errors
     /// The kernel refuses the run.
     pub fn test_run(&mut self, options: TestRunOptions<'_>) -> Result<TestRunResult, ProgramError> {
         match self.direction {
-            Direction::Inbound => xdp(&mut self.ebpf, INBOUND).test_run(options),
-            Direction::Outbound => classifier(&mut self.ebpf).test_run(options),
+            Direction::Inbound => xdp(&mut self.ebpf, self.name).test_run(options),
+            Direction::Outbound => classifier(&mut self.ebpf, self.name).test_run(options),
         }
     }
 
@@ -269,10 +284,7 @@ impl LoadedProgram {
     /// Never: the program is loaded.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        let name = match self.direction {
-            Direction::Inbound => INBOUND,
-            Direction::Outbound => OUTBOUND,
-        };
+        let name = self.name;
         let fd = match self.ebpf.program(name) {
             Some(Program::Xdp(program)) => program.fd(),
             Some(Program::SchedClassifier(program)) => program.fd(),
@@ -287,14 +299,32 @@ impl LoadedProgram {
     /// The kernel refuses to tell.
     pub fn facts(&mut self) -> Result<ProgramFacts, KernelError> {
         let info = match self.direction {
-            Direction::Inbound => xdp(&mut self.ebpf, INBOUND).info(),
-            Direction::Outbound => classifier(&mut self.ebpf).info(),
+            Direction::Inbound => xdp(&mut self.ebpf, self.name).info(),
+            Direction::Outbound => classifier(&mut self.ebpf, self.name).info(),
         }
         .map_err(|error| KernelError::new("ask the kernel about a program").because(error))?;
         Ok(ProgramFacts {
             id: info.id(),
             verified_instructions: info.verified_instruction_count().unwrap_or(0),
         })
+    }
+
+    /// Has a program on trial judge until `deadline`.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    ///
+    /// # Panics
+    /// Never: the object holds the section.
+    pub fn set_deadline(&mut self, deadline: SinceBoot) -> Result<(), KernelError> {
+        let map = self.ebpf.map_mut(".data.trial");
+        let mut trial: Array<_, [u64; 3]> = map
+            .expect("the object holds the state of a trial")
+            .try_into()
+            .expect("it is three numbers: the deadline, the tick of the last look, and whether it is over");
+        trial
+            .set(0, [deadline.nanoseconds(), 0, 0], 0)
+            .map_err(|error| KernelError::new("set the deadline of a trial").because(error))
     }
 
     /// The program's counters.
@@ -314,7 +344,7 @@ impl LoadedProgram {
     ///
     /// # Errors
     /// The BPF file system refuses.
-    pub fn pin_counters(&self, path: &std::path::Path) -> Result<(), KernelError> {
+    pub fn pin_counters(&self, path: &Path) -> Result<(), KernelError> {
         let counters = self
             .ebpf
             .map("COUNTERS")
@@ -334,8 +364,8 @@ fn xdp<'e>(ebpf: &'e mut Ebpf, name: &str) -> &'e mut Xdp {
         .expect("the object holds an XDP program of that name")
 }
 
-fn classifier(ebpf: &mut Ebpf) -> &mut SchedClassifier {
-    ebpf.program_mut(OUTBOUND)
+fn classifier<'e>(ebpf: &'e mut Ebpf, name: &str) -> &'e mut SchedClassifier {
+    ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .expect("the object holds a classifier of that name")
 }
@@ -358,28 +388,4 @@ fn path_bytes(path: &TablePath) -> Vec<u8> {
     bytes.extend(ways.iter().flat_map(|way| way.to_ne_bytes()));
     bytes.resize(size_of::<TablePath>(), 0);
     bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    #[test]
-    fn what_to_do_depends_on_what_the_kernel_answered() {
-        for (errno, remedy) in [
-            (libc::E2BIG, LARGE_TABLES),
-            (libc::ENOMEM, MEMORY),
-            (libc::EMFILE, LIMITS),
-            (libc::EPERM, PRIVILEGES),
-        ] {
-            let error = EbpfError::MapError(MapError::CreateError {
-                name: ".rodata.rows".to_owned(),
-                io_error: io::Error::from_raw_os_error(errno),
-            });
-            let message = unmade(error).to_string();
-            assert!(message.contains(remedy), "{message}");
-            assert!(message.contains(".rodata.rows"), "{message}");
-        }
-    }
 }

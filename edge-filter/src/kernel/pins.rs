@@ -4,8 +4,9 @@
 //! `links/GENERATION-DEVICE-in` (or `-out`), the link that was made for a device by
 //! that generation, `filters/GENERATION-DEVICE-out`, the program of a generation
 //! where clsact stands in for a link, `counters/GENERATION-DEVICE-in`, the counters of
-//! one generation there, and `flows/GENERATION-vN`, the flow table that a generation
-//! made, in the form N. No generation's number is used twice, so that the link of a
+//! one generation there, `successors/GENERATION-DEVICE-in`, the array with the program that
+//! decides there when the trial of that generation is over, and `flows/GENERATION-vN`, the
+//! flow table that a generation made, in the form N. No generation's number is used twice, so that the link of a
 //! device that is gone, or has another name now, is never mistaken for that of its
 //! successor. The name is the one that the device had then. In file names a dot,
 //! which the BPF file system does not take, is written `%2e`, and a percent sign
@@ -20,8 +21,11 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use nix::unistd::{AccessFlags, access};
 
+mod names;
+
 use super::KernelError;
 use crate::policy::Direction;
+use names::{file_name, split};
 
 /// An instance's place on the BPF file system.
 #[derive(Debug, Clone)]
@@ -64,6 +68,7 @@ pub enum Kind {
 const LINKS: &str = "links";
 const FILTERS: &str = "filters";
 const COUNTERS: &str = "counters";
+const SUCCESSORS: &str = "successors";
 const FLOWS: &str = "flows";
 
 /// The form of a flow table: its buckets, their hash, and what the words mean.
@@ -103,7 +108,7 @@ impl PinRoot {
             if !self.is(&lock) {
                 continue;
             }
-            for below in [LINKS, FILTERS, COUNTERS, FLOWS] {
+            for below in [LINKS, FILTERS, COUNTERS, SUCCESSORS, FLOWS] {
                 make_directory(&self.path.join(below)).map_err(making)?;
             }
             self.check_writable()?;
@@ -156,6 +161,7 @@ impl PinRoot {
     pub fn remove(&self) -> Result<(), KernelError> {
         for directory in [
             self.path.join(FLOWS),
+            self.path.join(SUCCESSORS),
             self.path.join(COUNTERS),
             self.path.join(FILTERS),
             self.path.join(LINKS),
@@ -197,6 +203,15 @@ impl PinRoot {
     pub fn counters(&self, generation: u64, device: &str, direction: Direction) -> PathBuf {
         self.path
             .join(COUNTERS)
+            .join(file_name(generation, device, direction))
+    }
+
+    /// Where the array is pinned whose program decides at a device when the trial of a
+    /// generation is over.
+    #[must_use]
+    pub fn successor(&self, generation: u64, device: &str, direction: Direction) -> PathBuf {
+        self.path
+            .join(SUCCESSORS)
             .join(file_name(generation, device, direction))
     }
 
@@ -245,6 +260,14 @@ impl PinRoot {
     /// The directory cannot be read.
     pub fn pinned_counters(&self) -> Result<Vec<Pin>, KernelError> {
         self.pins(COUNTERS)
+    }
+
+    /// The generations, devices and directions that have such an array pinned.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn successors(&self) -> Result<Vec<Pin>, KernelError> {
+        self.pins(SUCCESSORS)
     }
 
     fn pins(&self, directory: &str) -> Result<Vec<Pin>, KernelError> {
@@ -351,51 +374,4 @@ fn holder(directory: &File) -> Option<String> {
     })?;
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(format!("process {pid} ({})", command.trim_end()))
-}
-
-fn side(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "in",
-        Direction::Outbound => "out",
-    }
-}
-
-fn file_name(generation: u64, device: &str, direction: Direction) -> String {
-    format!("{generation}-{}-{}", encode(device), side(direction))
-}
-
-fn split(name: &str) -> Option<Pin> {
-    let (generation, rest) = name.split_once('-')?;
-    let (device, side) = rest.rsplit_once('-')?;
-    let direction = match side {
-        "in" => Direction::Inbound,
-        "out" => Direction::Outbound,
-        _ => return None,
-    };
-    Some((generation.parse().ok()?, decode(device), direction))
-}
-
-fn encode(device: &str) -> String {
-    device.replace('%', "%25").replace('.', "%2e")
-}
-
-fn decode(name: &str) -> String {
-    name.replace("%2e", ".").replace("%25", "%")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn device_names_survive_their_file_names() {
-        for device in ["eth0", "eth0.100", "a%2eb", "br-lan", "x-in", "%", ".."] {
-            let encoded = encode(device);
-            assert!(!encoded.contains('.'), "{encoded}");
-            assert_eq!(decode(&encoded), device);
-            let name = file_name(7, device, Direction::Outbound);
-            let pin = (7, device.to_owned(), Direction::Outbound);
-            assert_eq!(split(&name), Some(pin));
-        }
-    }
 }

@@ -10,6 +10,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+mod array;
+
+pub(super) use array::{program_array, program_in_array_of};
+
 // enum bpf_cmd and friends, include/uapi/linux/bpf.h.
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
@@ -221,25 +225,28 @@ pub(super) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
-    object_info(link)
+    let mut info = LinkInfo::default();
+    object_info(link, &mut info)?;
+    Ok(info)
 }
 
 /// The kernel's number of a program.
 pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
     // The head of `struct bpf_prog_info`: type and id.
-    object_info::<[u32; 2]>(program).map(|[_, id]| id)
+    let mut head = [0_u32; 2];
+    object_info(program, &mut head)?;
+    Ok(head[1])
 }
 
-/// The first bytes of what the kernel tells of an object.
-fn object_info<T: Default>(object: BorrowedFd<'_>) -> io::Result<T> {
-    let mut info = T::default();
+/// The first bytes of what the kernel tells of an object. What `info` holds before may
+/// say where there is room for lists.
+fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     let attributes = ObjectInfo {
         object: number(object),
         length: u32::try_from(size_of::<T>()).expect("a small structure"),
-        info: (&raw mut info).addr() as u64,
+        info: (&raw mut *info).addr() as u64,
     };
-    bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes)?;
-    Ok(info)
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes).map(drop)
 }
 
 /// The program with the kernel's number `id`.
@@ -295,7 +302,7 @@ pub fn wait_for_programs() -> io::Result<()> {
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: the kernel reads as many bytes as it is told, takes those behind
-    // them as zero, and writes only where `ObjectInfo::info` points to.
+    // them as zero, and writes only where `ObjectInfo::info` points to, and its lists.
     unsafe { call(command, (&raw const *attributes).cast_mut()) }
 }
 

@@ -27,6 +27,7 @@ pub mod namespace;
 pub mod offload;
 pub mod open;
 pub mod packet;
+pub mod probe;
 pub mod product;
 pub mod sample;
 mod statistics;

@@ -90,6 +90,30 @@ pub struct Status {
     pub flows: Fill,
 }
 
+/// `apply --json`, and that of `confirm` and `rollback`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Applied {
+    /// The generation.
+    pub generation: u64,
+    /// The generation whose policy it took up again.
+    pub restores: Option<u64>,
+    /// The end of a trial.
+    pub confirm_deadline: Option<String>,
+    /// What became of the rules.
+    pub rules: Rules,
+}
+
+/// `rules` of `apply --json`.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+pub struct Rules {
+    /// Enforced before and now.
+    pub carried: Vec<String>,
+    /// Enforced from now on.
+    pub new: Vec<String>,
+    /// Enforced no more.
+    pub gone: Vec<String>,
+}
+
 /// `flows` of `status --json`.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 pub struct Fill {
@@ -313,6 +337,20 @@ impl Lab {
             command.arg("--interface").arg(format!("{device}={device}"));
         }
         Ok(command)
+    }
+
+    /// `apply --confirm`, which must succeed.
+    pub fn try_out(&self, policy: &Path, mode: Mode, duration: &str) -> Result<Applied> {
+        let mut command = self.apply_command(policy, mode)?;
+        let output = expect_exit(command.args(["--json", "--confirm", duration]), 0)?;
+        serde_json::from_slice(&output.stdout).context("read `apply --json`")
+    }
+
+    /// A command with `--json`, which must succeed.
+    pub fn json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        let output = self.run(&[arguments, &["--json"]].concat(), 0)?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("read `{} --json`", arguments.join(" ")))
     }
 
     /// `apply`, which must succeed.

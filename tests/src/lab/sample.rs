@@ -40,3 +40,10 @@ pub fn both_ways() -> String {
         "devices: [external], outbound: enforce,",
     ) + rules
 }
+
+/// The same rules, but that `stun` opens UDP 3479 in the place of 3478: which of the two
+/// passes says which policy decides, and both count under the same ids.
+#[must_use]
+pub fn moved() -> String {
+    POLICY.replace("ports: [3478]", "ports: [3479]")
+}

@@ -1,0 +1,244 @@
+//! What is attached: read from the kernel, with the names that the records give.
+
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use super::Instance;
+use super::record::{HookRecord, Record};
+use crate::kernel::KernelError;
+use crate::kernel::attachment::{Attachment, Whereabouts};
+use crate::kernel::device;
+use crate::kernel::pins::Kind;
+use crate::kernel::site::Site;
+use crate::kernel::trial::{SinceBoot, successor_id};
+use crate::policy::Direction;
+
+/// Why a hook's mode is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// The device was deleted.
+    DeviceGone,
+    /// The device was moved to another network namespace, where it is filtered.
+    DeviceElsewhere,
+    /// There is a device of that name, without the filter: somebody took it off, or made
+    /// the device anew.
+    FilterGone,
+    /// The policy on trial has nothing for this side, which is filtered again afterwards.
+    OpenOnTrial,
+    /// The trial that filtered this side is over, and nothing filtered it before.
+    TrialOver,
+}
+
+impl Trouble {
+    /// That of a device that has this name now, and no filter.
+    pub(super) fn of_unfiltered(name: &str) -> Self {
+        match device::find(name) {
+            Ok(_) => Self::FilterGone,
+            Err(_) => Self::DeviceGone,
+        }
+    }
+}
+
+/// A hook of a generation.
+pub(super) type Place = (u64, HookRecord);
+
+/// A pinned attachment, and what the records know of it.
+pub(super) struct Attached {
+    /// Its name now, or the one that it was known by last.
+    pub(super) device: String,
+    pub(super) direction: Direction,
+    pub(super) program_id: u32,
+    pub(super) hook: &'static str,
+    pub(super) running: Result<Site, Trouble>,
+    pub(super) ahead: Vec<u32>,
+    /// The generation that decides there, and its hook; where nobody does, the trial
+    /// that did or does not.
+    pub(super) place: Option<Place>,
+    /// The trial that its program belongs to.
+    pub(super) trial: Option<OnTrial>,
+}
+
+impl Attached {
+    /// Why this side is not filtered, or not where this can be seen.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        let is_over = self.trial.is_some_and(|trial| trial.is_over);
+        let passes = self.place.as_ref().is_some_and(|(_, hook)| hook.passes);
+        self.running.err().or(match (passes, is_over) {
+            (false, _) => None,
+            (true, false) => Some(Trouble::OpenOnTrial),
+            (true, true) => Some(Trouble::TrialOver),
+        })
+    }
+}
+
+/// What is known of the trial of a program.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnTrial {
+    pub(super) generation: u64,
+    pub(super) is_over: bool,
+    /// The generation that decides afterwards; none if nobody does.
+    pub(super) afterwards: Option<u64>,
+}
+
+/// The hook that a program belongs to, with its generation.
+fn place_of(records: &[Record], program_id: u32) -> Option<(&Record, &HookRecord)> {
+    records
+        .iter()
+        .find_map(|record| Some((record, record.hook(program_id)?)))
+}
+
+/// Who decides where the program of `attachment` runs, and the trial that it belongs to.
+fn decides(
+    attachment: &Attachment,
+    program_id: u32,
+    records: &[Record],
+    now: SinceBoot,
+) -> Result<(Option<Place>, Option<OnTrial>), KernelError> {
+    let Some((record, hook)) = place_of(records, program_id) else {
+        return Ok((None, None));
+    };
+    let own = (record.generation, hook.clone());
+    let Some(trial) = record.trial else {
+        return Ok((Some(own), None));
+    };
+    let next = successor_id(attachment.program()?.as_fd())?;
+    let next = next
+        .and_then(|id| place_of(records, id))
+        .map(|(record, hook)| (record.generation, hook.clone()));
+    let on_trial = OnTrial {
+        generation: record.generation,
+        is_over: now >= trial.since_boot(),
+        afterwards: next.as_ref().map(|(generation, _)| *generation),
+    };
+    let place = match next {
+        _ if !on_trial.is_over => own,
+        Some(next) => next,
+        None => {
+            let (generation, hook) = own;
+            (
+                generation,
+                HookRecord {
+                    passes: true,
+                    ..hook
+                },
+            )
+        }
+    };
+    Ok((Some(place), Some(on_trial)))
+}
+
+/// Every pinned attachment.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub(super) fn attached(
+    instance: &Instance,
+    records: &[Record],
+) -> Result<Vec<Attached>, KernelError> {
+    let now = SinceBoot::now()?;
+    let mut attached = Vec::new();
+    for pin in instance.pins.attachments()? {
+        let attachment = Attachment::open(&instance.pins, &pin)?;
+        let whereabouts = attachment.whereabouts()?;
+        if pin.kind == Kind::Filter && whereabouts == Whereabouts::Nowhere {
+            // A filter does not outlive its device, and its pin alone filters nothing.
+            continue;
+        }
+        let program_id = attachment.program_id()?;
+        let (running, ahead) = match &whereabouts {
+            Whereabouts::On(device) => (
+                attachment.site(device).ok_or(Trouble::DeviceElsewhere),
+                attachment.ahead(device)?,
+            ),
+            Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
+            Whereabouts::Nowhere => (Err(Trouble::of_unfiltered(&pin.device)), Vec::new()),
+        };
+        let (place, trial) = decides(&attachment, program_id, records, now)?;
+        attached.push(Attached {
+            device: match whereabouts {
+                Whereabouts::On(device) => device.name,
+                Whereabouts::Elsewhere | Whereabouts::Nowhere => pin.device,
+            },
+            direction: pin.direction,
+            program_id,
+            hook: running.map_or_else(|_| hook_of(pin.direction), Site::hook),
+            running,
+            ahead,
+            place,
+            trial,
+        });
+    }
+    // In the order of the policy: as the newest record has them.
+    let order = records
+        .first()
+        .map(|record| &*record.hooks)
+        .unwrap_or_default();
+    attached.sort_by_key(|link| {
+        let place = order.iter().position(|hook| hook.device == link.device);
+        (place.unwrap_or(usize::MAX), link.direction)
+    });
+    Ok(attached)
+}
+
+/// The newest record that is enforced anywhere.
+pub(super) fn enforced(instance: &Instance) -> Result<Option<Record>, KernelError> {
+    let records = instance.state.records()?;
+    let attached = attached(instance, &records)?;
+    Ok(newest(&records, &attached).cloned())
+}
+
+/// Whether every hook of `record` has the program of its own.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub(super) fn enforces_everywhere(
+    instance: &Instance,
+    record: &Record,
+) -> Result<bool, KernelError> {
+    let attached = attached(instance, std::slice::from_ref(record))?;
+    Ok(record.hooks.iter().all(|hook| {
+        attached
+            .iter()
+            .any(|link| link.program_id == hook.program_id)
+    }))
+}
+
+/// What is attached on that side, as long as nobody can look.
+pub(super) fn hook_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "xdp",
+        Direction::Outbound => "tcx",
+    }
+}
+
+/// The newest record of those that decide anywhere.
+pub(super) fn newest<'r>(records: &'r [Record], attached: &[Attached]) -> Option<&'r Record> {
+    let enforced = attached
+        .iter()
+        .filter_map(|link| {
+            let (generation, hook) = link.place.as_ref()?;
+            let is_over = link.trial.is_some_and(|trial| trial.is_over);
+            (!is_over || !hook.passes).then_some(*generation)
+        })
+        .max()?;
+    records.iter().find(|record| record.generation == enforced)
+}
+
+/// The newest trial that any attached program belongs to.
+pub(super) fn on_trial(attached: &[Attached]) -> Option<OnTrial> {
+    let trials = attached.iter().filter_map(|link| link.trial);
+    trials.max_by_key(|trial| (trial.generation, trial.afterwards))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(super) fn as_word<S: serde::Serializer>(
+    direction: &Direction,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(direction.as_str())
+}

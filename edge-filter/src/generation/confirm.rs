@@ -1,0 +1,100 @@
+//! A trial becomes permanent: the same policy on the same devices, without a deadline.
+
+use super::Instance;
+use super::applied::Applied;
+use super::apply::{Manner, Source, enforce, locked};
+use super::attached::{Attached, attached, newest, on_trial};
+use super::plan::{Overrides, plan};
+use super::record::Record;
+use crate::compile::budget::Budget;
+use crate::kernel::KernelError;
+
+/// Confirms the trial that is running.
+///
+/// # Errors
+/// None is, or it is over; or what [`super::apply::apply`] says.
+pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
+    if !instance.pins.exists() {
+        return Err(none_running());
+    }
+    locked(instance, || {
+        let records = instance.state.records()?;
+        let attached = attached(instance, &records)?;
+        let record = running(&records, &attached)?;
+        let policy = record.policy.read(record.generation, record.applied_at)?;
+        // It had room when the trial began.
+        let plans = plan(&policy, &devices(record, &attached), Budget::UNLIMITED)?;
+        let source = Source {
+            policy: &policy,
+            text: &record.policy.text,
+        };
+        let manner = Manner {
+            sites: record.sites,
+            confirms: record.trial,
+            ..Manner::default()
+        };
+        enforce(instance, source, plans, manner)
+    })
+}
+
+const CONFIRMING: &str = "confirm a trial";
+
+fn none_running() -> KernelError {
+    KernelError::new(CONFIRMING)
+        .because("none is running")
+        .try_this("`edge-filter apply POLICY --confirm 60s` begins one")
+}
+
+/// The record of the trial that can be confirmed.
+fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Record, KernelError> {
+    let confirming = || KernelError::new(CONFIRMING);
+    let trial = on_trial(attached).ok_or_else(none_running)?;
+    let record = records
+        .iter()
+        .find(|record| record.generation == trial.generation)
+        .ok_or_else(none_running)?;
+    if trial.is_over {
+        let deadline = record
+            .trial
+            .map_or_else(String::new, |trial| trial.deadline.to_string());
+        let decides = match trial.afterwards {
+            Some(generation) => format!("generation {generation} decides again"),
+            None => "nothing is filtered any more".to_owned(),
+        };
+        return Err(confirming()
+            .because(format!(
+                "that of generation {} was over at {deadline}, and {decides}",
+                trial.generation
+            ))
+            .try_this("apply its policy again, with a longer --confirm"));
+    }
+    // A newer one of the same policy is a `confirm` that was ended before it was done.
+    let newest = newest(records, attached)
+        .filter(|newest| newest.generation > record.generation && newest.policy != record.policy);
+    match newest {
+        Some(newest) => Err(confirming()
+            .because(format!(
+                "generation {} was begun after it, and its `edge-filter apply` was ended before it \
+                 was done",
+                newest.generation
+            ))
+            .try_this("run that `edge-filter apply` again")),
+        None => Ok(record),
+    }
+}
+
+/// The devices of each role, by the names that they have now.
+fn devices(record: &Record, attached: &[Attached]) -> Overrides {
+    let mut devices = Overrides::new();
+    for hook in record.hooks.iter().filter(|hook| !hook.passes) {
+        let link = attached
+            .iter()
+            .find(|link| link.program_id == hook.program_id);
+        let name = link.map_or(&hook.device, |link| &link.device);
+        let of_role = devices.entry(hook.interface.clone()).or_default();
+        if !of_role.contains(name) {
+            of_role.push(name.clone());
+        }
+    }
+    devices
+}

@@ -1,0 +1,180 @@
+//! Files of state: each is replaced whole, so that a crash at any instant leaves the
+//! old one or the new one.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::KernelError;
+
+/// The extension of a file that is not whole yet.
+const UNFINISHED: &str = "new";
+
+/// The files of a directory that need not be there.
+pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let reading = |error: io::Error| {
+        let remedy = remedy(&error);
+        KernelError::new(format!("read {}", directory.display()))
+            .because(error)
+            .try_this(remedy)
+    };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(reading)?,
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(reading)?.path()))
+        .collect()
+}
+
+/// The files of a directory that are named by a number and whole, with their numbers.
+pub(super) fn numbered(directory: &Path) -> Result<Vec<(u64, PathBuf)>, KernelError> {
+    let mut files: Vec<(u64, PathBuf)> = list(directory)?
+        .into_iter()
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path)))
+        .collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// What changes when a file is replaced; none if there is no such file.
+pub(super) fn stamp(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// What a file holds; none if there is no such file.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KernelError> {
+    let reading = || KernelError::new(format!("read {}", path.display()));
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(|error| reading().because(error).try_this("run it as root"))?,
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        reading()
+            .because(error)
+            .try_this("the file is damaged: `edge-filter detach` followed by `apply` starts afresh")
+    })
+}
+
+/// Writes by a temporary file, so that the file is whole at any instant.
+pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
+    let writing = |error: io::Error| {
+        let remedy = remedy(&error);
+        KernelError::new(format!("write {}", path.display()))
+            .because(error)
+            .try_this(remedy)
+    };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(directory)
+        .map_err(writing)?;
+    let temporary = path.with_extension(UNFINISHED);
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| writing(error.into()))?;
+    text.push(b'\n');
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    if let Err(error) = written {
+        // On a disk that is full, half a file helps nobody.
+        let _ = fs::remove_file(&temporary);
+        return Err(writing(error));
+    }
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(writing)
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::new(format!("remove {}", path.display())).because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a writer that was killed has left in a directory.
+pub(super) fn sweep(directory: &Path) -> Result<(), KernelError> {
+    for path in list(directory)? {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == UNFINISHED)
+        {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory of files, if it is there.
+pub(super) fn clear(directory: &Path) -> Result<(), KernelError> {
+    for path in list(directory)? {
+        remove(&path)?;
+    }
+    match fs::remove_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::new(format!("remove {}", directory.display())).because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails unless a file is of the `expected` version.
+pub(super) fn check_version(path: &Path, version: u32, expected: u32) -> Result<(), KernelError> {
+    if version == expected {
+        return Ok(());
+    }
+    Err(KernelError::new(format!("read {}", path.display()))
+        .because(format!(
+            "it is of version {version}, and this program writes {expected}"
+        ))
+        .try_this("use the edge-filter that wrote it"))
+}
+
+/// What to do where the state directory is not as it should be.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run it as root, or choose another place with --state-dir"
+        }
+        io::ErrorKind::StorageFull => {
+            "free some space there, or choose another place with --state-dir"
+        }
+        _ => "choose another place with --state-dir",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leftovers_are_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("7.json");
+        assert_eq!(read::<u32>(&path).unwrap(), None);
+        write(&path, &1).unwrap();
+        let first = stamp(&path);
+        write(&path, &2).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(2));
+        assert_ne!(stamp(&path), first);
+        fs::write(directory.path().join("8.new"), "{").unwrap();
+        fs::write(directory.path().join("notes.txt"), "").unwrap();
+        assert_eq!(numbered(directory.path()).unwrap(), [(7, path)]);
+        sweep(directory.path()).unwrap();
+        assert_eq!(list(directory.path()).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,182 @@
+//! The generations that were committed: what `rollback` goes back to. The newest of them
+//! holds the last good policy.
+//!
+//! Each names the one before it, which is not always the number before: a rollback takes
+//! its policy's place in the history, and what it went back over is not before it. Trials
+//! are no part of it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Instance;
+use super::attached::enforces_everywhere;
+use super::record::{PolicyRecord, Record, VERSION};
+use super::sites::Sites;
+use crate::kernel::KernelError;
+
+/// How many generations one can go back.
+pub const STEPS: usize = 10;
+
+/// A generation that was committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Committed {
+    pub(super) version: u32,
+    /// Its number.
+    pub generation: u64,
+    /// The generation that one step back leads to; none from the first.
+    pub before: Option<u64>,
+    /// The generation whose policy was taken up again; none if it was a policy's file.
+    #[serde(default)]
+    pub restores: Option<u64>,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+    /// Its policy.
+    pub policy: PolicyRecord,
+    /// Where its programs might run.
+    pub sites: Sites,
+    /// The devices of each role, by the names that they had.
+    pub devices: BTreeMap<String, Vec<String>>,
+}
+
+impl Committed {
+    fn of(record: &Record, before: Option<u64>) -> Self {
+        let mut devices: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for hook in &record.hooks {
+            let of_role = devices.entry(hook.interface.clone()).or_default();
+            if !of_role.contains(&hook.device) {
+                of_role.push(hook.device.clone());
+            }
+        }
+        Self {
+            version: VERSION,
+            generation: record.generation,
+            before,
+            restores: record.restores,
+            applied_at: record.applied_at,
+            policy: record.policy.clone(),
+            sites: record.sites,
+            devices,
+        }
+    }
+}
+
+/// Enters the generation of `record`, which enforces everywhere, into the history, and
+/// drops what is too old.
+///
+/// # Errors
+/// The history cannot be read or written.
+pub(super) fn commit(instance: &Instance, record: &Record) -> Result<(), KernelError> {
+    let history = instance.state.history()?;
+    let before = match record.restores {
+        Some(restored) => find(&history, restored).and_then(|restored| restored.before),
+        None => history.first().map(|newest| newest.generation),
+    };
+    instance.state.keep(&Committed::of(record, before))?;
+    let history = instance.state.history()?;
+    let kept = worth_keeping(&history);
+    for old in history.iter().filter(|old| !kept.contains(&old.generation)) {
+        instance.state.forget(old.generation)?;
+    }
+    Ok(())
+}
+
+/// Enters the newest generation into the history if the process that applied it was ended
+/// when it had only that left to do.
+///
+/// # Errors
+/// The kernel or the state directory cannot be read, or the history cannot be written.
+pub(super) fn catch_up(instance: &Instance) -> Result<(), KernelError> {
+    let records = instance.state.records()?;
+    let Some(newest) = records.first().filter(|record| record.trial.is_none()) else {
+        return Ok(());
+    };
+    let history = instance.state.history()?;
+    if find(&history, newest.generation).is_some() || !enforces_everywhere(instance, newest)? {
+        return Ok(());
+    }
+    commit(instance, newest)
+}
+
+/// The generation of that number, if it is kept.
+#[must_use]
+pub fn find(history: &[Committed], generation: u64) -> Option<&Committed> {
+    history
+        .iter()
+        .find(|committed| committed.generation == generation)
+}
+
+/// The newest generation, the one before it, and so on: what rollbacks of 1, 2, … steps
+/// lead to is what follows the first.
+pub fn walk(history: &[Committed]) -> impl Iterator<Item = &Committed> {
+    std::iter::successors(history.first(), |committed| {
+        // An older one always, whatever a file may say.
+        let before = committed
+            .before
+            .filter(|&before| before < committed.generation)?;
+        find(history, before)
+    })
+}
+
+/// The last generations by time and by steps.
+fn worth_keeping(history: &[Committed]) -> HashSet<u64> {
+    let by_time = history.iter().take(STEPS + 1);
+    let by_steps = walk(history).take(STEPS + 1);
+    by_time
+        .chain(by_steps)
+        .map(|committed| committed.generation)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(generation: u64, before: Option<u64>) -> Committed {
+        let policy = PolicyRecord {
+            name: format!("policy {generation}"),
+            hash: String::new(),
+            text: String::new(),
+        };
+        let record = Record::new(generation, policy, Sites::default());
+        Committed::of(&record, before)
+    }
+
+    fn numbers<'h>(history: impl Iterator<Item = &'h Committed>) -> Vec<u64> {
+        history.map(|committed| committed.generation).collect()
+    }
+
+    #[test]
+    fn what_was_rolled_back_over_is_not_before() {
+        // 1, 2 and 3 were applied, 4 went back to 2, and 5 was applied then.
+        let history = [
+            committed(5, Some(4)),
+            committed(4, Some(1)),
+            committed(3, Some(2)),
+            committed(2, Some(1)),
+            committed(1, None),
+        ];
+        assert_eq!(numbers(walk(&history)), [5, 4, 1]);
+        assert_eq!(numbers(walk(&history[1..])), [4, 1]);
+        assert_eq!(worth_keeping(&history).len(), 5);
+    }
+
+    #[test]
+    fn ten_steps_are_kept_and_no_more() {
+        let history: Vec<Committed> = (1..=20)
+            .rev()
+            .map(|number| committed(number, (number > 1).then(|| number - 1)))
+            .collect();
+        let mut kept: Vec<u64> = worth_keeping(&history).into_iter().collect();
+        kept.sort_unstable();
+        assert_eq!(kept, (10..=20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_history_that_leads_in_a_circle_ends() {
+        let history = [committed(2, Some(3)), committed(1, Some(1))];
+        assert_eq!(numbers(walk(&history)), [2]);
+        assert_eq!(numbers(walk(&history[1..])), [1]);
+    }
+}

@@ -1,0 +1,333 @@
+//! A generation on its way to the devices.
+
+use super::Instance;
+use super::applied::{Applied, AppliedHook, ReleasedHook};
+use super::apply::{Manner, Source};
+use super::change::{Change, Former, Loading};
+use super::flows::{self, Flows};
+use super::history;
+use super::plan::HookPlan;
+use super::record::{HookRecord, PolicyRecord, Record, SlotRecord, TrialRecord};
+use super::rules::RuleChanges;
+use super::tally::{self, await_programs};
+use super::trial::{Opened, remove_successors};
+use crate::kernel::KernelError;
+use crate::policy::Direction;
+
+/// A generation on its way.
+pub(super) struct Next<'a> {
+    instance: &'a Instance,
+    source: Source<'a>,
+    generation: u64,
+    manner: Manner,
+    /// Known from the moment when the trial begins.
+    trial: Option<TrialRecord>,
+    flows: Option<Flows>,
+    changes: Vec<Change>,
+    /// The hooks that a trial leaves open.
+    opened: Vec<Opened>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Next<'a> {
+    /// One that consists of nothing yet.
+    pub(super) fn new(
+        instance: &'a Instance,
+        source: Source<'a>,
+        generation: u64,
+        manner: Manner,
+        flows: Option<Flows>,
+    ) -> Self {
+        Self {
+            instance,
+            source,
+            generation,
+            manner,
+            trial: None,
+            flows,
+            changes: Vec::new(),
+            opened: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Loads its programs.
+    pub(super) fn load(
+        &mut self,
+        plans: Vec<HookPlan>,
+        former: &mut Vec<Former>,
+    ) -> Result<(), KernelError> {
+        let loading = Loading {
+            instance: self.instance,
+            generation: self.generation,
+            sites: self.manner.sites,
+            flows: self.flows.as_ref().map(Flows::table),
+            on_trial: self.manner.trial.is_some(),
+        };
+        for plan in plans {
+            let change = Change::load(plan, loading, former)?;
+            self.changes.push(change);
+        }
+        Ok(())
+    }
+
+    /// A trial releases no hook: who decided there decides there again afterwards.
+    pub(super) fn load_opened(
+        &mut self,
+        former: &mut Vec<Former>,
+        records: &[Record],
+    ) -> Result<(), KernelError> {
+        if self.manner.trial.is_some() {
+            for former in former.drain(..) {
+                let opened = Opened::load(self.instance, self.generation, former, records)?;
+                self.opened.extend(opened);
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches what is new, then replaces what is there: new attachments come first,
+    /// they are what can fail.
+    ///
+    /// The record is on disk before any packet meets a program that would outlive
+    /// this process: a new attachment ends with it until it is pinned.
+    ///
+    /// Hooks that remember conversations come before those that ask for them. Those
+    /// that are open are entered before the first and once more in between, so that
+    /// none falls through.
+    pub(super) fn swap(&mut self) -> Result<Record, KernelError> {
+        let (instance, generation) = (self.instance, self.generation);
+        for change in &self.changes {
+            change.pin_counters(instance, generation)?;
+        }
+        self.begin_trial()?;
+        self.enter_open()?;
+        self.attach(true)?;
+        self.enter_open()?;
+        self.attach(false)?;
+        let record = self.record()?;
+        instance.state.write_record(&record)?;
+        for change in &mut self.changes {
+            change.pin(instance, generation)?;
+        }
+        self.replace()?;
+        Ok(record)
+    }
+
+    /// Sets the deadline, everywhere the same: what takes time is behind us. What confirms
+    /// a trial must not come too late.
+    fn begin_trial(&mut self) -> Result<(), KernelError> {
+        if let Some(confirmed) = self.manner.confirms
+            && confirmed.is_over()?
+        {
+            return Err(KernelError::new("confirm the trial")
+                .because(format!("it was over at {}", confirmed.deadline))
+                .try_this("apply the policy again, with a longer --confirm"));
+        }
+        let Some(duration) = self.manner.trial else {
+            return Ok(());
+        };
+        let trial = TrialRecord::of(duration)?;
+        for change in &mut self.changes {
+            change.set_deadline(trial.since_boot())?;
+        }
+        for opened in &mut self.opened {
+            opened.set_deadline(trial.since_boot())?;
+        }
+        self.trial = Some(trial);
+        Ok(())
+    }
+
+    /// Attaches the hooks that have no attachment yet: those that remember
+    /// conversations, or the others.
+    fn attach(&mut self, tracking: bool) -> Result<(), KernelError> {
+        let flows = self.flows.as_ref().map(Flows::table);
+        for change in &mut self.changes {
+            if !change.is_present() && change.is_tracking() == tracking {
+                change.attach(self.instance, self.generation, flows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the programs of all attachments there are; on failure, those already
+    /// replaced get their old program back.
+    fn replace(&mut self) -> Result<(), KernelError> {
+        let (mut replaced, mut opened) = (Vec::new(), 0);
+        let Err(error) = self.replace_all(&mut replaced, &mut opened) else {
+            return Ok(());
+        };
+        let changed = replaced.into_iter().map(|number: usize| {
+            let change = &mut self.changes[number];
+            (change.plan.device.name.clone(), change.put_back())
+        });
+        let mut failed: Vec<(String, KernelError)> = changed
+            .filter_map(|(device, put_back)| Some((device, put_back.err()?)))
+            .collect();
+        for opened in &mut self.opened[..opened] {
+            failed.extend(
+                opened
+                    .put_back()
+                    .err()
+                    .map(|error| (opened.side().0, error)),
+            );
+        }
+        Err(match failed.into_iter().next() {
+            Some((device, second)) => {
+                error.try_this(format!("{device} has the new policy: {second}"))
+            }
+            None => error,
+        })
+    }
+
+    fn replace_all(
+        &mut self,
+        replaced: &mut Vec<usize>,
+        opened: &mut usize,
+    ) -> Result<(), KernelError> {
+        for tracking in [true, false] {
+            if !tracking && !replaced.is_empty() {
+                self.enter_open()?;
+            }
+            for (number, change) in self.changes.iter_mut().enumerate() {
+                if change.is_present() && change.is_tracking() == tracking {
+                    change.replace(self.instance, self.generation)?;
+                    replaced.push(number);
+                }
+            }
+        }
+        for hook in &mut self.opened {
+            hook.replace(self.instance, self.generation)?;
+            *opened += 1;
+        }
+        Ok(())
+    }
+
+    fn enter_open(&mut self) -> Result<(), KernelError> {
+        if let Some(flows) = &mut self.flows {
+            for warning in flows.enter_open(self.source.policy)? {
+                if !self.warnings.contains(&warning) {
+                    self.warnings.push(warning);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self) -> Result<Record, KernelError> {
+        let hooks = self.changes.iter_mut().map(|change| {
+            let program_id = change.program.facts()?.id;
+            let plan = &change.plan;
+            Ok(HookRecord {
+                interface: plan.interface.clone(),
+                device: plan.device.name.clone(),
+                direction: plan.direction,
+                program_id,
+                counters: plan.image.counters.iter().map(SlotRecord::from).collect(),
+                passes: false,
+            })
+        });
+        let opened = self.opened.iter_mut().map(Opened::record);
+        let hooks = hooks.chain(opened).collect::<Result<_, KernelError>>()?;
+        let Source { policy, text } = self.source;
+        let policy = PolicyRecord {
+            name: policy.name.clone(),
+            hash: policy.hash.clone(),
+            text: text.to_owned(),
+        };
+        let mut record = Record::new(self.generation, policy, self.manner.sites);
+        record.hooks = hooks;
+        record.flows = self.flows.as_ref().map(Flows::made_by);
+        record.trial = self.trial;
+        record.restores = self.manner.restores;
+        Ok(record)
+    }
+
+    /// Detaches and removes what a failed `swap` made.
+    pub(super) fn take_back(&mut self) {
+        for change in &mut self.changes {
+            change.take_back(self.instance, self.generation);
+        }
+        let _ = remove_successors(self.instance, |generation| generation == self.generation);
+        if let Some(flows) = &self.flows {
+            flows.take_back();
+        }
+        let _ = self.instance.state.remove_record(self.generation);
+    }
+
+    /// Ends what the generation before had and this one has not; during a trial nothing
+    /// ends but what decided in an earlier one.
+    pub(super) fn settle(
+        mut self,
+        former: Vec<Former>,
+        record: &Record,
+        before: Option<&Record>,
+    ) -> Applied {
+        let (instance, own) = (self.instance, self.generation);
+        let released = if self.trial.is_some() {
+            let gone = await_programs()
+                .and_then(|()| remove_successors(instance, |generation| generation != own));
+            self.warnings
+                .extend(gone.err().map(|error| error.to_string()));
+            self.opened.iter().map(Opened::side).collect()
+        } else {
+            self.commit(former, record)
+        };
+        self.warnings
+            .extend(self.changes.iter().flat_map(Change::warnings));
+        let hooks = self.changes.into_iter().map(|change| AppliedHook {
+            interface: change.plan.interface,
+            device: change.plan.device.name,
+            direction: change.plan.direction,
+            site: change.site,
+            fallback: change.fallback,
+        });
+        let released = released
+            .into_iter()
+            .map(|(device, direction)| ReleasedHook { device, direction });
+        Applied {
+            policy: record.policy.name.clone(),
+            generation: own,
+            restores: record.restores,
+            confirm_deadline: self.trial.map(|trial| trial.deadline),
+            hooks: hooks.collect(),
+            released: released.collect(),
+            rules: RuleChanges::between(before, record),
+            warnings: self.warnings,
+        }
+    }
+
+    /// Ends all generations before this one; the sides of devices that were filtered.
+    fn commit(&mut self, former: Vec<Former>, record: &Record) -> Vec<(String, Direction)> {
+        let instance = self.instance;
+        let mut released = Vec::new();
+        let mut all_ended = true;
+        // First of all: from here on this is the policy to go back to.
+        let kept = history::commit(instance, record);
+        self.warnings
+            .extend(kept.err().map(|error| error.to_string()));
+        for former in former {
+            let direction = former.pin.direction;
+            match former.release() {
+                Ok(device) => released.extend(device.map(|device| (device, direction))),
+                Err(error) => {
+                    self.warnings.push(error.to_string());
+                    all_ended = false;
+                }
+            }
+        }
+        // A program that could not be taken off counts on, and remembers.
+        if all_ended {
+            let kept = self.flows.as_ref().map(Flows::made_by);
+            for settled in [
+                tally::fold(instance, self.generation),
+                flows::remove_others(instance, kept),
+                remove_successors(instance, |_| true),
+            ] {
+                self.warnings
+                    .extend(settled.err().map(|error| error.to_string()));
+            }
+        }
+        released
+    }
+}

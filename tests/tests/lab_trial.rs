@@ -1,0 +1,469 @@
+//! Policies on trial: the program itself goes back to what was enforced before, with every
+//! process dead; `confirm` and `rollback` come in time, or are told that they did not.
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::probe::Probe;
+use edge_filter_tests::lab::product::{Mode, counter, expect_exit};
+use edge_filter_tests::lab::{Lab, Plan, sample};
+use edge_filter_tests::soak;
+use nix::time::{ClockId, clock_gettime};
+
+/// Which ports each policy opens.
+const FIRST: [bool; 2] = [true, false];
+/// The same of [`sample::moved`].
+const MOVED: [bool; 2] = [false, true];
+/// The same of none.
+const OPEN: [bool; 2] = [true, true];
+
+/// What is late.
+const LATE: Duration = Duration::from_secs(1);
+
+/// A lab, and the two policies.
+fn lab() -> Result<(Lab, PathBuf, PathBuf)> {
+    let lab = Lab::new(&Plan::default())?;
+    let first = lab.mounts.write("first.yaml", sample::POLICY)?;
+    let moved = lab.mounts.write("moved.yaml", &sample::moved())?;
+    Ok((lab, first, moved))
+}
+
+/// How far away the deadline of a generation's trial is, by the clock that decides;
+/// negative once it has passed.
+fn until_deadline(lab: &Lab, generation: u64) -> Result<f64> {
+    let name = format!("state/edge-filter/generations/{generation}.json");
+    let record = std::fs::read(lab.mounts.outside(&name))?;
+    let record: serde_json::Value = serde_json::from_slice(&record)?;
+    let deadline = &record["trial"]["since_boot"];
+    let part = |name: &str| {
+        deadline[name]
+            .as_f64()
+            .context("the record has no deadline")
+    };
+    let now = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
+    Ok(part("secs")? + part("nanos")? / 1e9 - now.as_secs_f64())
+}
+
+/// Waits until the ports are open as `expected` says, from `before` on; how many seconds
+/// after the deadline that was.
+fn await_reversal(
+    probe: &mut Probe<'_>,
+    lab: &Lab,
+    generation: u64,
+    [before, expected]: [[bool; 2]; 2],
+) -> Result<f64> {
+    loop {
+        let begun = -until_deadline(lab, generation)?;
+        let open = probe.open()?;
+        if open == expected {
+            ensure!(
+                -until_deadline(lab, generation)? >= 0.0,
+                "it went back before its time"
+            );
+            return Ok(begun);
+        }
+        // One datagram may have come before the deadline, and one after.
+        ensure!(open == before || begun > -0.2, "{open:?}");
+        ensure!(
+            begun < LATE.as_secs_f64(),
+            "{begun:.3} s after the deadline {open:?} is open"
+        );
+    }
+}
+
+fn refusal(lab: &Lab, arguments: &[&str]) -> Result<String> {
+    Ok(String::from_utf8(lab.run(arguments, 1)?.stderr)?)
+}
+
+/// Fails unless nothing is pinned but what one generation needs at two hooks.
+fn assert_tidy(lab: &Lab) -> Result<()> {
+    let pins = lab.mounts.pins()?;
+    ensure!(pins.len() == 6 + 4, "pins leak: {pins:?}");
+    Ok(())
+}
+
+fn reverts(mode: Mode) -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, mode)?;
+    let mut probe = Probe::new(&lab)?;
+    assert_eq!(probe.open()?, FIRST);
+    let applied = lab.try_out(&moved, mode, "4s")?;
+    assert_eq!(applied.generation, 2);
+    assert_eq!(applied.rules.carried, ["web", "stun", "xmpp"]);
+    assert_eq!(probe.open()?, MOVED);
+
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["policy"]["generation"], 2);
+    assert_eq!(
+        status["policy"]["confirm_deadline"].as_str(),
+        applied.confirm_deadline.as_deref()
+    );
+    assert_eq!(status["trial"]["passed"], false);
+    assert_eq!(status["trial"]["afterwards"], 1);
+    probe.settle()?;
+
+    let late = await_reversal(&mut probe, &lab, 2, [MOVED, FIRST])?;
+    println!("{mode:?}: asked {late:.3} s after the deadline, the former policy answered");
+    assert_eq!(probe.open()?, FIRST);
+    probe.settle()?;
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["policy"]["generation"], 1, "{status:#}");
+    assert!(status["policy"]["confirm_deadline"].is_null());
+    assert_eq!(status["trial"]["generation"], 2);
+    assert_eq!(status["trial"]["passed"], true);
+    let said = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    assert!(said.contains("generation 1 decides again"), "{said}");
+
+    let said = refusal(&lab, &["confirm"])?;
+    assert!(said.contains("was over at"), "{said}");
+    assert_eq!(probe.open()?, FIRST);
+    // What comes next clears the trial away, and keeps its counts.
+    lab.apply(&moved, mode)?;
+    assert_eq!(probe.open()?, MOVED);
+    probe.settle()?;
+    assert!(lab.json(&["status"])?["trial"].is_null());
+    assert_tidy(&lab)
+}
+
+#[test]
+fn a_native_trial_reverts_with_every_process_dead() -> Result<()> {
+    reverts(Mode::Native)
+}
+
+#[test]
+fn a_generic_trial_reverts_with_every_process_dead() -> Result<()> {
+    reverts(Mode::Generic)
+}
+
+/// A stream of datagrams across a deadline.
+struct Crossing {
+    /// Seconds from the deadline to the first datagram that the former policy let pass.
+    late: f64,
+    /// How many datagrams were sent to each port.
+    sent: usize,
+}
+
+/// Sends a stream to both ports until after the deadline: each pair of datagrams is judged
+/// by the policy on trial up to some instant, and by the former one from then on.
+fn cross(lab: &Lab, probe: &mut Probe<'_>, generation: u64) -> Result<Crossing> {
+    let mut sent: Vec<(u32, f64)> = Vec::new();
+    let (mut by_former, mut by_trial) = (Vec::new(), Vec::new());
+    let mut take = |probe: &mut Probe<'_>| -> Result<()> {
+        let [former, trial] = probe.passed()?;
+        by_former.extend(former);
+        by_trial.extend(trial);
+        Ok(())
+    };
+    while until_deadline(lab, generation)? > 0.1 {
+        sleep(Duration::from_millis(20));
+    }
+    loop {
+        let time = -until_deadline(lab, generation)?;
+        if time > 0.2 {
+            break;
+        }
+        sent.push((probe.send()?, time));
+        sleep(Duration::from_micros(100));
+        take(probe)?;
+    }
+    sleep(Duration::from_millis(100));
+    take(probe)?;
+    let turn = *by_former.first().context("it never went back")?;
+    let numbers = |after: bool| -> Vec<u32> {
+        let of_time = sent.iter().filter(|(number, _)| (*number >= turn) == after);
+        of_time.map(|(number, _)| *number).collect()
+    };
+    ensure!(
+        by_former == numbers(true),
+        "lost by the former policy, from {turn} on"
+    );
+    // A datagram of one pair may have come before the turn, and the other after it.
+    let expected = numbers(false);
+    let of_trial = by_trial.strip_suffix(&[turn]).unwrap_or(&by_trial);
+    ensure!(
+        of_trial == expected,
+        "lost by the policy on trial, up to {turn}"
+    );
+    let at = sent.iter().find(|(number, _)| *number == turn);
+    Ok(Crossing {
+        late: at.context("it was not sent")?.1,
+        sent: sent.len(),
+    })
+}
+
+#[test]
+fn each_packet_of_a_stream_across_the_deadline_is_judged_once() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let mut probe = Probe::new(&lab)?;
+    let (mut late, mut sent) = (Vec::new(), 0);
+    for round in 0..soak::times(20) {
+        let trial = lab.try_out(&moved, Mode::Native, "2s")?;
+        let crossing =
+            cross(&lab, &mut probe, trial.generation).with_context(|| format!("round {round}"))?;
+        probe.settle().with_context(|| format!("round {round}"))?;
+        late.push(crossing.late);
+        sent += 2 * crossing.sent;
+    }
+    late.sort_by(f64::total_cmp);
+    let (least, median, most) = (late[0], late[late.len() / 2], late[late.len() - 1]);
+    println!(
+        "{} trials under {sent} datagrams: the former policy decided {:.1} ms after the deadline \
+         (least {:.1}, most {:.1})",
+        late.len(),
+        median * 1e3,
+        least * 1e3,
+        most * 1e3
+    );
+    assert!(least > -0.001 && most < LATE.as_secs_f64(), "{late:?}");
+    Ok(())
+}
+
+#[test]
+fn a_confirmed_trial_stays() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let mut probe = Probe::new(&lab)?;
+    probe.open()?;
+    lab.try_out(&moved, Mode::Native, "6s")?;
+    probe.open()?;
+    let begun = Instant::now();
+    let said = String::from_utf8(lab.run(&["confirm"], 0)?.stdout)?;
+    assert!(said.contains("rules: 3 carried, 0 new, 0 gone"), "{said}");
+    assert_tidy(&lab)?;
+    probe.settle()?;
+    let status = lab.json(&["status"])?;
+    assert!(status["policy"]["confirm_deadline"].is_null() && status["trial"].is_null());
+    sleep(Duration::from_secs(7).saturating_sub(begun.elapsed()));
+    assert_eq!(probe.open()?, MOVED);
+    probe.settle()?;
+    let said = refusal(&lab, &["confirm"])?;
+    assert!(said.contains("none is running"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_first_apply_on_trial_reverts_to_no_filter() -> Result<()> {
+    let (lab, _, moved) = lab()?;
+    let mut probe = Probe::new(&lab)?;
+    lab.try_out(&moved, Mode::Native, "4s")?;
+    assert_eq!(probe.open()?, MOVED);
+    probe.settle()?;
+    let before = lab.json(&["counters"])?;
+    await_reversal(&mut probe, &lab, 1, [MOVED, OPEN])?;
+    assert_eq!(probe.open()?, OPEN);
+    let status = lab.json(&["status"])?;
+    assert!(status["policy"].is_null(), "{status:#}");
+    assert_eq!(status["hooks"][0]["filtered"], false);
+    assert_eq!(status["hooks"][0]["trouble"], "trial-over");
+    // What the trial counted is still there, and nothing counts any more.
+    let counters = lab.json(&["counters"])?;
+    assert!(counters["policy"].is_null());
+    let packets = |counters: &serde_json::Value| counters["hooks"][0]["packets"].as_u64();
+    let at_end = packets(&counters);
+    assert!(at_end >= packets(&before), "{counters:#}");
+    probe.open()?;
+    assert_eq!(packets(&lab.json(&["counters"])?), at_end);
+
+    let said = String::from_utf8(lab.run(&["rollback"], 0)?.stdout)?;
+    assert!(
+        said.contains("as before the trial: external, internal"),
+        "{said}"
+    );
+    assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
+    assert_eq!(probe.open()?, OPEN);
+    Ok(())
+}
+
+#[test]
+fn a_trial_in_the_place_of_another_falls_back_to_what_was_committed() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    lab.apply(&first, Mode::Native)?;
+    let mut probe = Probe::new(&lab)?;
+    lab.try_out(&longer, Mode::Native, "120s")?;
+    let applied = lab.try_out(&moved, Mode::Native, "3s")?;
+    assert_eq!(applied.rules.gone, ["telnet"]);
+    assert_eq!(probe.open()?, MOVED);
+    await_reversal(&mut probe, &lab, 3, [MOVED, FIRST])?;
+    assert_eq!(lab.json(&["status"])?["trial"]["afterwards"], 1);
+    // Now one in the place of a trial that is over.
+    lab.try_out(&moved, Mode::Native, "3s")?;
+    assert_eq!(probe.open()?, MOVED);
+    await_reversal(&mut probe, &lab, 4, [MOVED, FIRST])?;
+    assert_eq!(lab.json(&["status"])?["policy"]["generation"], 1);
+    probe.settle()?;
+    // `apply` without a trial ends all of them.
+    lab.apply(&first, Mode::Native)?;
+    assert_eq!(probe.open()?, FIRST);
+    probe.settle()?;
+    assert_tidy(&lab)?;
+    let history = lab.json(&["rollback", "--list"])?;
+    let kept: Vec<u64> = generations(&history);
+    assert_eq!(kept, [5, 1], "{history:#}");
+    Ok(())
+}
+
+fn generations(history: &serde_json::Value) -> Vec<u64> {
+    let entries = history.as_array().into_iter().flatten();
+    entries
+        .filter_map(|entry| entry["generation"].as_u64())
+        .collect()
+}
+
+#[test]
+fn apply_rollback_and_detach_end_a_trial() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let mut probe = Probe::new(&lab)?;
+    lab.try_out(&moved, Mode::Native, "60s")?;
+    assert_eq!(probe.open()?, MOVED);
+    let rolled_back = lab.json(&["rollback"])?;
+    assert_eq!(rolled_back["restores"], 1);
+    assert_eq!(probe.open()?, FIRST);
+    probe.settle()?;
+    assert_tidy(&lab)?;
+    // Whether the deadline has passed makes no difference to where it goes back.
+    lab.try_out(&moved, Mode::Native, "3s")?;
+    await_reversal(&mut probe, &lab, 4, [MOVED, FIRST])?;
+    assert_eq!(lab.json(&["rollback"])?["restores"], 3);
+    assert_eq!(probe.open()?, FIRST);
+    probe.settle()?;
+
+    lab.try_out(&moved, Mode::Native, "60s")?;
+    lab.apply(&moved, Mode::Native)?;
+    assert_eq!(probe.open()?, MOVED);
+    probe.settle()?;
+    assert_tidy(&lab)?;
+
+    lab.try_out(&first, Mode::Native, "60s")?;
+    lab.run(&["detach"], 0)?;
+    assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
+    assert_eq!(probe.open()?, OPEN);
+    Ok(())
+}
+
+#[test]
+fn rollback_walks_over_committed_generations() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    let mut probe = Probe::new(&lab)?;
+    lab.apply(&first, Mode::Native)?;
+    probe.open()?;
+    lab.apply(&moved, Mode::Native)?;
+    lab.apply(&longer, Mode::Native)?;
+    assert_eq!(probe.open()?, FIRST);
+    assert_eq!(lab.json(&["rollback"])?["restores"], 2);
+    assert_eq!(probe.open()?, MOVED);
+    assert_eq!(lab.json(&["rollback"])?["restores"], 1);
+    assert_eq!(probe.open()?, FIRST);
+    let said = refusal(&lab, &["rollback"])?;
+    assert!(said.contains("rollback --list"), "{said}");
+    // What was gone back over is still there, by its number.
+    assert_eq!(lab.json(&["rollback", "--generation", "3"])?["restores"], 3);
+    assert_eq!(lab.json(&["rollback", "2"])?["restores"], 1);
+    for _ in 0..12 {
+        lab.apply(&moved, Mode::Native)?;
+    }
+    lab.run(&["rollback", "11"], 2)?;
+    let kept = generations(&lab.json(&["rollback", "--list"])?);
+    assert_eq!(kept, (9..=19).rev().collect::<Vec<_>>());
+    assert_eq!(lab.json(&["rollback", "10"])?["restores"], 9);
+    probe.open()?;
+    probe.settle()?;
+    assert_tidy(&lab)
+}
+
+/// A policy that filters what leaves, too, by each of the ways.
+fn reverts_both_ways(egress: &str) -> Result<()> {
+    let (lab, first, _) = lab()?;
+    let both = lab.mounts.write("both.yaml", &sample::both_ways())?;
+    let apply = |policy: &Path, confirm: &[&str]| -> Result<()> {
+        let mut command = lab.apply_command(policy, Mode::Native)?;
+        expect_exit(command.args(["--egress", egress]).args(confirm), 0).map(drop)
+    };
+    let plan = Plan::default();
+    let near = lab
+        .edge
+        .enter(|| Ok(UdpSocket::bind((plan.external[0], 0))?))?;
+    let far = lab
+        .world
+        .enter(|| Ok(UdpSocket::bind((plan.outside[0], 3478))?))?;
+    let other = lab
+        .world
+        .enter(|| Ok(UdpSocket::bind((plan.outside[0], 3479))?))?;
+    for socket in [&near, &far, &other] {
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    }
+    // Nothing but STUN may leave.
+    let leaves = |port: u16, to: &UdpSocket| -> Result<bool> {
+        // Where the filter drops, sending may fail.
+        let _ = near.send_to(b"datagram", (plan.outside[0], port));
+        Ok(to.recv(&mut [0; 16]).is_ok())
+    };
+    apply(&both, &[])?;
+    assert!(leaves(3478, &far)? && !leaves(3479, &other)?);
+    // A trial without outbound rules leaves that side open for as long as it lasts.
+    apply(&first, &["--confirm", "4s"])?;
+    assert!(leaves(3479, &other)?, "it is filtered during the trial");
+    let outbound = |status: &serde_json::Value| {
+        let hooks = status["hooks"].as_array().into_iter().flatten();
+        let mut hooks = hooks.filter(|hook| hook["direction"] == "outbound");
+        hooks.next().cloned().unwrap_or_default()
+    };
+    let hook = outbound(&lab.json(&["status"])?);
+    assert_eq!(hook["trouble"], "open-on-trial", "{hook:#}");
+    sleep(Duration::from_secs_f64(
+        until_deadline(&lab, 2)?.max(0.0) + 0.2,
+    ));
+    assert!(!leaves(3479, &other)?, "it is not filtered after the trial");
+    assert!(leaves(3478, &far)?);
+    let hook = outbound(&lab.json(&["status"])?);
+    assert_eq!(hook["filtered"], true, "{hook:#}");
+    assert_eq!(hook["generation"], 1);
+    let moved = lab.counters()?.moved();
+    let packets = |id: &str| moved[&counter("external", "outbound", id)].packets;
+    assert_eq!((packets("stun-out"), packets("drop:default")), (2, 2));
+
+    // What is opened during a trial is answered after it, too.
+    apply(&first, &[])?;
+    apply(&both, &[])?;
+    let longer = sample::both_ways().replacen(
+        "      - { id: stun-out",
+        "      - { id: more-out, interface: external, direction: outbound, from: { networks: \
+         [edge] }, to: { ports: [7] }, protocol: udp, action: allow }\n      - { id: stun-out",
+        1,
+    );
+    let longer = lab.mounts.write(
+        "longer.yaml",
+        &longer.replace("default_action", "flows: { entries: 1024 }\ndefault_action"),
+    )?;
+    apply(&longer, &["--confirm", "4s"])?;
+    assert!(leaves(3478, &far)?);
+    sleep(Duration::from_secs_f64(
+        until_deadline(&lab, 5)?.max(0.0) + 0.2,
+    ));
+    far.send_to(b"answer", near.local_addr()?)?;
+    assert!(near.recv(&mut [0; 16]).is_ok(), "the answer was dropped");
+    let moved = lab.counters()?.moved();
+    assert_eq!(
+        moved[&counter("external", "inbound", "stun-out/reply")].packets,
+        1
+    );
+    lab.run(&["detach"], 0)?;
+    assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
+    Ok(())
+}
+
+#[test]
+fn a_trial_reverts_what_leaves_by_tcx() -> Result<()> {
+    reverts_both_ways("tcx")
+}
+
+#[test]
+fn a_trial_reverts_what_leaves_by_clsact() -> Result<()> {
+    reverts_both_ways("clsact")
+}
