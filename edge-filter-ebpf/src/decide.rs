@@ -27,7 +27,7 @@ const ECHO_REPLY_V6: u32 = 129;
 /// Decides what becomes of `packet`.
 #[inline(always)]
 pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
-    if !T::SMALL && tables.constant(Constant::Words) == 0 {
+    if tables.constant(Constant::Words) == 0 {
         return match before_rules(packet, tables) {
             Ok(_) => Counter::by_default(tables),
             Err(counter) => counter,

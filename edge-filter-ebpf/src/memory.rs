@@ -7,6 +7,7 @@ use crate::flow::{Flows, Tuple};
 use crate::frame::Frame;
 use crate::outcome::Outcome;
 use crate::packet::{Chain, Ip};
+use crate::small::Small;
 use crate::tables::{Chunk, Path, Tables};
 use crate::walks::Walks;
 use crate::{ipv4, ipv6, quote};
@@ -99,6 +100,10 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
 
     fn outcome(&self, index: u16) -> &Outcome {
         self.tables.outcome(index)
+    }
+
+    fn small(&self) -> Option<&Small> {
+        self.tables.small()
     }
 }
 

@@ -120,7 +120,7 @@ pub fn outcome<T: Tables>(classes: Classes, tables: &T) -> Result<Outcome, Count
 
 #[inline(always)]
 fn has_outcomes<T: Tables>(tables: &T) -> bool {
-    T::SMALL || tables.constant(Constant::Outcomes) != 0
+    tables.constant(Constant::Outcomes) != 0
 }
 
 /// What the hook's own rules and the default say, by a search.

@@ -2,10 +2,13 @@
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::small::Settled;
 
 use crate::context::Tc;
-use crate::judge::judge;
-use crate::{Maps, settle};
+use crate::judge::{judge, settled};
+use crate::linear::Linear;
+use crate::{Maps, count, settle};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
 const NEXT: i32 = -1;
@@ -14,6 +17,7 @@ const DROP: i32 = 2;
 
 /// Judges one frame that leaves, which may be many on the wire.
 #[classifier]
+#[inline(always)]
 pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
     let context = Tc(context.skb.skb);
     // SAFETY: the context is the one that the kernel called with.
@@ -24,7 +28,6 @@ pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
             (*context.0).wire_len,
         )
     };
-    let counter = judge(context, length).at_hook(&Maps);
     let packets = if segments == 0 { 1 } else { segments };
     // Nothing that leaves is without a length; a test run may be.
     let bytes = if wire_length == 0 {
@@ -32,6 +35,14 @@ pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
     } else {
         wire_length
     };
+    if let Some(settled) = settled(Linear::new(context, length)) {
+        let counted = count(Counter(settled.counter), packets, bytes.into());
+        return match (counted, settled.verdict) {
+            (Some(()), Settled::PASS) => NEXT,
+            _ => DROP,
+        };
+    }
+    let counter = judge(context, length).at_hook(&Maps);
     if settle(counter, packets, bytes.into()) {
         NEXT
     } else {
