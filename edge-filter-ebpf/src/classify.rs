@@ -80,9 +80,6 @@ fn lookup<const STEPS: u32, T: Tables>(address: Address, trie: Trie, tables: &T)
     if leaf.is_some() {
         return leaf;
     }
-    if T::SMALL {
-        return Some(Entry(tables.few(trie.first_few()).otherwise));
-    }
     walk::<STEPS, T>(address, Entry(tables.constant(trie.root())), tables)
 }
 

@@ -19,31 +19,30 @@ use crate::packet::{Address, Family, Key, NO_ICMP, Packet, protocol};
 use crate::tables::Tables;
 use crate::transport::{LOW_SIX, VALID_FLAGS};
 
-const ETHERNET: u32 = 14;
+pub(crate) const ETHERNET: u32 = 14;
 /// An IPv4 header without options.
-const HEADER_V4: u32 = 20;
-const HEADER_V6: u32 = 40;
+pub(crate) const HEADER_V4: u32 = 20;
+pub(crate) const HEADER_V6: u32 = 40;
 /// The shortest TCP header.
-const TCP: u32 = 20;
-const UDP: u32 = 8;
+pub(crate) const TCP: u32 = 20;
+pub(crate) const UDP: u32 = 8;
 
 /// Ethernet, and the shortest headers of IPv4 and TCP: no wire carries less
 /// (IEEE 802.3 pads to 60 bytes).
-const WHOLE_V4: usize = 54;
+pub(crate) const WHOLE_V4: usize = 54;
 /// Ethernet, and the shortest headers of IPv6 and TCP.
-const WHOLE_V6: usize = 74;
+pub(crate) const WHOLE_V6: usize = 74;
 
 /// Ethertype, version and IHL of IPv4 without options.
-const IPV4_PLAIN: u32 = 0x0800_4500;
-const IPV4_PLAIN_MASK: u32 = 0xffff_ff00;
+pub(crate) const IPV4_PLAIN: u32 = 0x0800_4500;
+pub(crate) const IPV4_PLAIN_MASK: u32 = 0xffff_ff00;
 /// Fragment fields, TTL and protocol, the TTL apart.
-const WHOLE_PACKET_MASK: u32 = (FRAGMENT as u32) << 16 | 0xff;
+pub(crate) const WHOLE_PACKET_MASK: u32 = (FRAGMENT as u32) << 16 | 0xff;
 
 /// Judges a common frame; `None` if it is not one.
 #[inline(always)]
 pub fn judge<F: Frame, T: Tables + Flows>(frame: &mut F, tables: &T) -> Option<Counter> {
-    if frame.offloaded_tag() != NO_TAG || (!T::SMALL && tables.constant(Constant::TaggedOnly) != 0)
-    {
+    if frame.offloaded_tag() != NO_TAG || tables.constant(Constant::TaggedOnly) != 0 {
         return None;
     }
     let length = frame.length();
@@ -112,8 +111,8 @@ fn read_v6<H: Header>(header: &H, frame: u32) -> Option<Packet> {
     Some(packet(key, header.u8::<21>(), tcp_flags))
 }
 
-const TCP_NUMBER: u32 = protocol::TCP as u32;
-const UDP_NUMBER: u32 = protocol::UDP as u32;
+pub(crate) const TCP_NUMBER: u32 = protocol::TCP as u32;
+pub(crate) const UDP_NUMBER: u32 = protocol::UDP as u32;
 
 /// The low six flags of a TCP header without fault, which stands `before` bytes into the
 /// `length` bytes of its packet.

@@ -120,8 +120,16 @@ pub enum Constant {
     /// 1 if the outcomes are known: the four classes of a packet add up to the index of its
     /// outcome. 0 if the rules are searched instead.
     Outcomes,
-    /// 1 if the outcomes are known, and no trie is larger than a few prefixes.
+    /// 1 if the policy is small, and has the tables of one ([`crate::small`]).
     Small,
+    /// How many steps find the region of an IPv4 source then ([`crate::regions`]).
+    StepsSourceV4,
+    /// The same of an IPv4 destination.
+    StepsDestinationV4,
+    /// The same of an IPv6 source.
+    StepsSourceV6,
+    /// The same of an IPv6 destination.
+    StepsDestinationV6,
     /// 1 if what is known of recent packets is kept ([`crate::cache`]).
     Cached,
     /// The number of buckets of the flow table.

@@ -4,7 +4,7 @@
 use crate::config::{Constant, essential};
 use crate::counter::Counter;
 use crate::flow::Flows;
-use crate::outcome::{Outcome, Own};
+use crate::outcome::Own;
 use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
 use crate::replies;
 use crate::tables::{Entry, Tables};
@@ -26,15 +26,13 @@ const ECHO_REPLY_V6: u32 = 129;
 /// Decides what becomes of `packet`.
 #[inline(always)]
 pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
-    let outcome = if T::SMALL {
-        looked_up(packet, tables)
-    } else {
-        remembered(packet, tables)
-    };
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(counter) => return counter,
-    };
+    // Of ICMP, more than the tuple decides.
+    if packet.icmp != NO_ICMP
+        && let Err(counter) = before_rules(packet, tables)
+    {
+        return counter;
+    }
+    let outcome = cache::outcome(packet, tables);
     match outcome.own() {
         Own::Allowed { counter, tracked } => {
             replies::record(packet, tracked, tables);
@@ -46,33 +44,6 @@ pub fn decide<T: Tables + Flows>(packet: &Packet, tables: &T) -> Counter {
             reply => reply,
         },
     }
-}
-
-/// What is said of `packet` by a small policy.
-///
-/// # Errors
-/// The counter of a packet that is decided already.
-#[inline(always)]
-fn looked_up<T: Tables>(packet: &Packet, tables: &T) -> Result<Outcome, Counter> {
-    let ports = classify::ports(&packet.key, tables);
-    let source = before_rules(packet, tables)?;
-    match classify::classes(&packet.key, ports, source, tables) {
-        Some(classes) => Ok(Outcome::of(&classes, tables)),
-        None => Err(Counter::INTERNAL),
-    }
-}
-
-/// What is said of `packet` by a larger one, from the cache if it is there.
-///
-/// # Errors
-/// As [`looked_up`].
-#[inline(always)]
-fn remembered<T: Tables>(packet: &Packet, tables: &T) -> Result<Outcome, Counter> {
-    // Of ICMP, more than the tuple decides.
-    if packet.icmp != NO_ICMP {
-        before_rules(packet, tables)?;
-    }
-    Ok(cache::outcome(packet, tables))
 }
 
 /// The leaf of the packet's source, if the rules decide.

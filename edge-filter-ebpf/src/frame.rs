@@ -48,6 +48,24 @@ pub trait Header: Copy {
     /// The eight bytes from `AT` on.
     fn u64<const AT: usize>(&self) -> u64;
 
+    /// The two bytes from `AT` on as they stand there: the number that they are to this
+    /// machine.
+    fn wire_u16<const AT: usize>(&self) -> u16;
+    /// The four bytes from `AT` on in the same way.
+    fn wire_u32<const AT: usize>(&self) -> u32;
+
+    /// The four bytes from `AT` on, for a number that is compared by order.
+    #[inline(always)]
+    fn ordered_u32<const AT: usize>(&self) -> u32 {
+        self.u32::<AT>()
+    }
+
+    /// The eight bytes from `AT` on in the same way.
+    #[inline(always)]
+    fn ordered_u64<const AT: usize>(&self) -> u64 {
+        self.u64::<AT>()
+    }
+
     /// The two bytes from `AT` on, for a number that is computed with.
     #[inline(always)]
     fn number<const AT: usize>(&self) -> u16 {
@@ -82,6 +100,16 @@ impl<const N: usize> Header for [u8; N] {
     fn u64<const AT: usize>(&self) -> u64 {
         (u64::from(Header::u32::<AT>(self)) << 32) | u64::from(self.tail::<AT>())
     }
+
+    #[inline(always)]
+    fn wire_u16<const AT: usize>(&self) -> u16 {
+        Header::u16::<AT>(self).to_be()
+    }
+
+    #[inline(always)]
+    fn wire_u32<const AT: usize>(&self) -> u32 {
+        Header::u32::<AT>(self).to_be()
+    }
 }
 
 impl<H: Header> Header for &H {
@@ -103,6 +131,16 @@ impl<H: Header> Header for &H {
     #[inline(always)]
     fn u64<const AT: usize>(&self) -> u64 {
         (*self).u64::<AT>()
+    }
+
+    #[inline(always)]
+    fn wire_u16<const AT: usize>(&self) -> u16 {
+        (*self).wire_u16::<AT>()
+    }
+
+    #[inline(always)]
+    fn wire_u32<const AT: usize>(&self) -> u32 {
+        (*self).wire_u32::<AT>()
     }
 }
 

@@ -4,10 +4,8 @@
 //! Each way is a function of its own, so that its stack and that of another are not there at
 //! once: 512 bytes hold a whole chain of calls.
 
-use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
-use edge_filter_ebpf::small::Small;
-use edge_filter_ebpf::tables::Tables;
+use edge_filter_ebpf::small::{self, Settled};
 use edge_filter_ebpf::{common, judge_any};
 
 use crate::context::Context;
@@ -17,13 +15,9 @@ use crate::{Maps, copied};
 /// Judges a frame of `length` bytes.
 #[inline(always)]
 pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
-    let common = if Maps.constant(Constant::Small) == 0 {
-        judge_cached(context, length)
-    } else {
-        judge_small(context, length)
-    };
-    if common != Counter::NOTHING {
-        return common;
+    match judge_cached(context, length) {
+        Counter::NOTHING => {}
+        common => return common,
     }
     match judge_linear(context, length) {
         Counter::NOT_LINEAR => copied::judge(context, length),
@@ -31,14 +25,14 @@ pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
     }
 }
 
-/// Judges a common frame under a small policy; [`Counter::NOTHING`] if it is not common.
-#[inline(never)]
-fn judge_small<C: Context>(context: C, length: u32) -> Counter {
-    let frame = &mut Linear::new(context, length);
-    common::judge(frame, &Small(&Maps)).unwrap_or(Counter::NOTHING)
+/// What becomes of a frame, if a small policy says so at once.
+#[inline(always)]
+pub(crate) fn settled<C: Context>(mut frame: Linear<C>) -> Option<&'static Settled> {
+    small::judge(&mut frame, &Maps)
 }
 
-/// The same under any policy, by what is known of recent packets.
+/// Judges a common frame by what is known of recent packets; [`Counter::NOTHING`] if it is not
+/// common.
 #[inline(never)]
 fn judge_cached<C: Context>(context: C, length: u32) -> Counter {
     common::judge(&mut Linear::new(context, length), &Maps).unwrap_or(Counter::NOTHING)

@@ -2,7 +2,8 @@
 //! runs as BPF, and that unit tests, property tests and fuzzers run on the
 //! host. `docs/verdicts.md` is its contract.
 //!
-//! A packet's way: nearly every frame is [`common`], and read at once. Of others the
+//! A packet's way: nearly every frame is [`common`], and read at once; a [`small`] policy
+//! says at once, too, what becomes of it, by the [`regions`] of addresses. Of others the
 //! [`ethernet`] header leads to [`ipv4`] or [`ipv6`], then to [`transport`] (which reads
 //! what an ICMP error quotes, [`quote`]). The parsed [`packet::Packet`] meets [`decide`]:
 //! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is in the
@@ -41,9 +42,11 @@ pub mod ipv4;
 pub mod ipv6;
 #[cfg(not(target_arch = "bpf"))]
 pub mod memory;
+mod opaque;
 pub mod outcome;
 pub mod packet;
 pub mod quote;
+pub mod regions;
 pub mod replies;
 pub mod rules;
 pub mod search;
@@ -52,12 +55,10 @@ pub mod tables;
 pub mod transport;
 pub mod walks;
 
-use config::Constant;
 use counter::Counter;
 use ethernet::Network;
 use flow::Flows;
 use packet::Packet;
-use small::Small;
 use tables::Tables;
 use walks::Walks;
 
@@ -67,12 +68,10 @@ use walks::Walks;
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
 pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
-    let common = if tables.constant(Constant::Small) == 0 {
-        common::judge(frame, tables)
-    } else {
-        common::judge(frame, &Small(tables))
-    };
-    let counter = match common {
+    if let Some(settled) = small::judge(frame, tables) {
+        return Counter(settled.counter);
+    }
+    let counter = match common::judge(frame, tables) {
         Some(counter) => counter,
         None => judge_any(frame, tables),
     };

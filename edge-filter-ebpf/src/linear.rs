@@ -33,6 +33,19 @@ impl<C: Context> Linear<C> {
             length,
         }
     }
+
+    /// The same of a frame that is taken to end with its first buffer.
+    #[inline(always)]
+    pub(crate) fn alone(context: C) -> Self {
+        let (begin, end) = (context.data(), context.data_end());
+        let length = (end - begin) as u32;
+        Self {
+            context,
+            begin,
+            end,
+            length,
+        }
+    }
 }
 
 impl<C: Context> Frame for Linear<C> {
@@ -143,7 +156,17 @@ impl Header for Loaded {
         load!(self, u64, AT, "{value} = *(u64 *)({begin} + {at})").to_be()
     }
 
-    // In these two the byte order changes along with the load: LLVM would go back and forth
+    #[inline(always)]
+    fn wire_u16<const AT: usize>(&self) -> u16 {
+        load!(self, u16, AT, "{value} = *(u16 *)({begin} + {at})")
+    }
+
+    #[inline(always)]
+    fn wire_u32<const AT: usize>(&self) -> u32 {
+        load!(self, u32, AT, "{value} = *(u32 *)({begin} + {at})")
+    }
+
+    // In these the byte order changes along with the load: LLVM would go back and forth
     // between both forms of a number, and keep both.
 
     #[inline(always)]
@@ -154,6 +177,28 @@ impl Header for Loaded {
             AT,
             "{value} = *(u16 *)({begin} + {at})",
             "{value} = be16 {value}"
+        )
+    }
+
+    #[inline(always)]
+    fn ordered_u32<const AT: usize>(&self) -> u32 {
+        load!(
+            self,
+            u32,
+            AT,
+            "{value} = *(u32 *)({begin} + {at})",
+            "{value} = be32 {value}"
+        )
+    }
+
+    #[inline(always)]
+    fn ordered_u64<const AT: usize>(&self) -> u64 {
+        load!(
+            self,
+            u64,
+            AT,
+            "{value} = *(u64 *)({begin} + {at})",
+            "{value} = be64 {value}"
         )
     }
 

@@ -26,6 +26,7 @@ use edge_filter_ebpf::counter::{Count, Counter};
 use edge_filter_ebpf::flow::Tuple;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::Match;
+use edge_filter_ebpf::small::Small;
 use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
 
 /// The constants of this generation, set before the program is loaded.
@@ -62,6 +63,10 @@ static CHUNKS: Chunk = [0; 8];
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.outcomes")]
 static OUTCOMES: Outcome = Outcome::NOTHING;
+/// The begin of a small policy's tables ([`edge_filter_ebpf::small::Small`]), in the same way.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.small")]
+static SMALL: u64 = 0;
 #[map]
 static COUNTERS: PerCpuArray<Count> = PerCpuArray::with_max_entries(Counter::FIRST_RULE, 0);
 
@@ -206,6 +211,26 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn small(&self) -> Option<&Small> {
+        if self.constant(Constant::Small) == 0 {
+            return None;
+        }
+        let begin: *const Small;
+        // SAFETY: an address; LLVM would know what stands there.
+        unsafe {
+            asm!(
+                "{begin} = {table} ll",
+                begin = out(reg) begin,
+                table = sym SMALL,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            core::hint::assert_unchecked(!begin.is_null());
+            // The loader has put them there, and they never change.
+            Some(&*begin)
+        }
+    }
+
+    #[inline(always)]
     fn first_of_many(&self, classes: Classes, begin: u32, end: u32) -> Match {
         out_of_line::first_of_many(classes, begin, end)
     }
@@ -221,19 +246,24 @@ impl Tables for Maps {
     }
 }
 
-/// Counts `packets` packets of `bytes` bytes together, and says whether they pass.
+/// Counts `packets` packets of `bytes` bytes together. `None`, and they must not pass, if
+/// there is no such counter.
 #[inline(always)]
-fn settle(counter: Counter, packets: u32, bytes: u64) -> bool {
-    let Some(count) = COUNTERS.get_ptr_mut(counter.0) else {
-        return false;
-    };
+fn count(counter: Counter, packets: u32, bytes: u64) -> Option<()> {
+    let count = COUNTERS.get_ptr_mut(counter.0)?;
     // SAFETY: the slot belongs to this CPU, and programs of one hook do not
     // interrupt each other there.
     unsafe {
         (*count).packets += u64::from(packets);
         (*count).bytes += bytes;
     }
-    counter.passes(&Maps)
+    Some(())
+}
+
+/// The same, and whether they pass.
+#[inline(always)]
+fn settle(counter: Counter, packets: u32, bytes: u64) -> bool {
+    count(counter, packets, bytes).is_some() && counter.passes(&Maps)
 }
 
 #[panic_handler]

@@ -8,6 +8,7 @@ use crate::flow::{Flows, Tuple};
 use crate::frame::Frame;
 use crate::outcome::Outcome;
 use crate::packet::{Chain, Ip};
+use crate::small::Small;
 use crate::tables::{Chunk, Path, Tables};
 use crate::walks::Walks;
 use crate::{ipv4, ipv6, quote};
@@ -127,6 +128,10 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
 
     fn line(&self, number: u32) -> Option<&Line> {
         self.cache.0.get(number as usize)
+    }
+
+    fn small(&self) -> Option<&Small> {
+        self.tables.small()
     }
 }
 

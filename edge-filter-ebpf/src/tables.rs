@@ -14,6 +14,7 @@ use crate::outcome::Outcome;
 use crate::packet::protocol;
 use crate::replies;
 use crate::search::{self, Match};
+use crate::small::Small;
 
 /// A row: 256 entries of a trie node.
 pub type Row = [u32; 256];
@@ -46,16 +47,12 @@ pub const TRANSPORTS: u32 = 3 * PORTS + 256;
 
 /// Where tables come from: sections of the object, or the compiler's own image.
 pub trait Tables {
-    /// Whether these are the tables of a small policy ([`Small`]).
-    const SMALL: bool = false;
-
     /// A constant of this generation.
     fn constant(&self, constant: Constant) -> u32;
     /// Entry `slot` (below 256) of row `row`; `None` past the table's end.
     fn entry(&self, row: u32, slot: u32) -> Option<u32>;
     /// Number `number` of the prefixes that addresses are compared with: [`FEW`] of each
-    /// [`Trie`], in their order. [`Path::then`] is the leaf of those that agree;
-    /// [`Path::otherwise`] of the first of a trie is that trie's root.
+    /// [`Trie`], in their order. [`Path::then`] is the leaf of those that agree.
     fn few(&self, number: usize) -> &Path;
     /// The class of protocol and destination port, by [`transport_index`].
     fn transport(&self, index: u32) -> u32;
@@ -86,6 +83,10 @@ pub trait Tables {
     }
     /// Outcome `index`.
     fn outcome(&self, index: u16) -> &Outcome;
+    /// The tables of a small policy, if it is one ([`Constant::Small`]).
+    fn small(&self) -> Option<&Small> {
+        None
+    }
     /// Line `number` (below [`LINES`](cache::LINES)) of this CPU's cache; `None` if there is
     /// none.
     #[inline(always)]
@@ -223,6 +224,18 @@ impl Trie {
             Self::DestinationV4 => Constant::FewDestinationV4,
             Self::SourceV6 => Constant::FewSourceV6,
             Self::DestinationV6 => Constant::FewDestinationV6,
+        }
+    }
+
+    /// The constant that tells how many steps find an address's region in a small policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn steps(self) -> Constant {
+        match self {
+            Self::SourceV4 => Constant::StepsSourceV4,
+            Self::DestinationV4 => Constant::StepsDestinationV4,
+            Self::SourceV6 => Constant::StepsSourceV6,
+            Self::DestinationV6 => Constant::StepsDestinationV6,
         }
     }
 

@@ -2,10 +2,13 @@
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use edge_filter_ebpf::counter::Counter;
+use edge_filter_ebpf::small::Settled;
 
 use crate::context::Tc;
-use crate::judge::judge;
-use crate::{Maps, settle, trial};
+use crate::judge::{judge, settled};
+use crate::linear::Linear;
+use crate::{Maps, count, settle, trial};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
 const NEXT: i32 = -1;
@@ -14,12 +17,14 @@ const DROP: i32 = 2;
 
 /// Judges one frame that leaves, which may be many on the wire.
 #[classifier]
+#[inline(always)]
 pub(crate) fn edge_filter_out(context: TcContext) -> i32 {
     filter(Tc(context.skb.skb))
 }
 
 /// The same on trial.
 #[classifier]
+#[inline(always)]
 pub(crate) fn edge_filter_trial_out(context: TcContext) -> i32 {
     if trial::is_over() {
         trial::hand_back(&context);
@@ -54,7 +59,6 @@ fn filter(context: Tc) -> i32 {
             (*context.0).wire_len,
         )
     };
-    let counter = judge(context, length).at_hook(&Maps);
     let packets = if segments == 0 { 1 } else { segments };
     // Nothing that leaves is without a length; a test run may be.
     let bytes = if wire_length == 0 {
@@ -62,6 +66,14 @@ fn filter(context: Tc) -> i32 {
     } else {
         wire_length
     };
+    if let Some(settled) = settled(Linear::new(context, length)) {
+        let counted = count(Counter(settled.counter), packets, bytes.into());
+        return match (counted, settled.verdict) {
+            (Some(()), Settled::PASS) => NEXT,
+            _ => DROP,
+        };
+    }
+    let counter = judge(context, length).at_hook(&Maps);
     if settle(counter, packets, bytes.into()) {
         NEXT
     } else {

@@ -4,19 +4,23 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use edge_filter_ebpf::counter::Counter;
 
 use crate::context::Xdp;
-use crate::judge::judge;
-use crate::{settle, trial};
+use crate::judge::{judge, settled};
+use crate::linear::Linear;
+use crate::{count, settle, trial};
 
 /// Judges one frame that arrives.
 #[xdp(frags)]
+#[inline(always)]
 pub(crate) fn edge_filter_in(context: XdpContext) -> u32 {
     filter(Xdp(context.ctx))
 }
 
 /// The same on trial.
 #[xdp(frags)]
+#[inline(always)]
 pub(crate) fn edge_filter_trial_in(context: XdpContext) -> u32 {
     if trial::is_over() {
         trial::hand_back(&context);
@@ -43,7 +47,16 @@ pub(crate) fn edge_filter_open_in(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn filter(context: Xdp) -> u32 {
-    // SAFETY: the context is the one that the kernel called with.
+    // What reaches beyond the first buffer is left to the way of all frames.
+    if let Some(settled) = settled(Linear::alone(context)) {
+        // SAFETY: the context is the one that the kernel called with.
+        let length = unsafe { bpf_xdp_get_buff_len(context.0) };
+        return match count(Counter(settled.counter), 1, length) {
+            Some(()) => settled.verdict,
+            None => XDP_DROP,
+        };
+    }
+    // SAFETY: as above.
     let length = unsafe { bpf_xdp_get_buff_len(context.0) };
     let counter = judge(context, length as u32);
     if settle(counter, 1, length) {

@@ -92,6 +92,12 @@ impl Fields {
         self.classes(field).into_iter().collect()
     }
 
+    /// The leaves of `trie`, in the order of a walk.
+    pub(super) fn leaves(&self, trie: Trie) -> &[Leaf] {
+        let found = self.tries.iter().find(|(other, _)| *other == trie);
+        found.map_or(&[], |(_, leaves)| leaves)
+    }
+
     /// How many classes each field has.
     pub(super) fn class_counts(&self) -> ClassCounts {
         let count = |field| self.distinct_classes(field).len();
@@ -133,7 +139,6 @@ impl Fields {
             image.config.set(trie.few(), index(few.len()));
             let places = &mut image.few[trie.first_few()..];
             places[..few.len()].copy_from_slice(&few);
-            places[0].otherwise = root.0;
         }
         let rows = nodes.row_count();
         (image.rows, image.paths) = (nodes.rows, nodes.paths);

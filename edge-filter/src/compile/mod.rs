@@ -25,13 +25,15 @@ mod prefixes;
 mod rule_set;
 mod sets;
 pub mod size;
+mod small;
 mod trie;
 
 use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::{SHORT_WORDS, aggregate_words};
-use edge_filter_ebpf::tables::{Chunk, Entry, FEW, Kind, Path, Row, Tables, Trie};
+use edge_filter_ebpf::small::Small;
+use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables, Trie};
 
 pub use counters::{CounterSlot, counter_slots};
 pub use error::CompileError;
@@ -46,6 +48,7 @@ use lists::Lists;
 use outcomes::Outcomes;
 use sets::Set;
 use size::Sizes;
+use small::Plan;
 
 /// The tables of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct TableImage {
     pub chunks: Vec<Chunk>,
     /// The outcomes, where they are known.
     pub outcomes: Vec<Outcome>,
+    /// The tables of a small policy, if it is one.
+    pub small: Option<Box<Small>>,
     /// What each counter means, by its index.
     pub counters: Vec<CounterSlot>,
 }
@@ -95,6 +100,8 @@ struct Draft<'p> {
     sets: [(Constant, Option<Set>); 5],
     /// Addresses and ports are laid out.
     image: TableImage,
+    /// If the policy is small.
+    small: Option<Plan>,
     facts: Facts,
 }
 
@@ -145,10 +152,16 @@ fn draft<'p>(
         check_size(interface, direction, table, bytes)?;
     }
     let counts = fields.class_counts();
+    let mut small = None;
     let judged = if patterns.is_empty() {
         Judged::WithoutRules
     } else if Outcomes::can_hold(&counts) {
         (bytes.rule_numbers, bytes.vectors, bytes.outcomes) = (0, 0, Sizes::OUTCOMES);
+        // Where nearly every packet is recorded, it would be decided twice.
+        if !is_tagged_only(interface) && !lists.tracking {
+            small = Plan::of(&fields, small::dhcp_ports(policy, direction));
+        }
+        bytes.outcomes += small.as_ref().map_or(0, |_| Plan::BYTES);
         Judged::ByOutcomes
     } else if classes.stride() == 1 {
         Judged::InPlace
@@ -175,6 +188,7 @@ fn draft<'p>(
         fields,
         sets,
         image,
+        small,
         facts,
     })
 }
@@ -227,16 +241,23 @@ impl Draft<'_> {
             image.chunks.clear();
             append_sets(&mut image.chunks, &mut image.config, &sets);
             image.config.set(Constant::Outcomes, 1);
-            image.outcomes = known.table;
-            let small = Trie::ALL
-                .iter()
-                .all(|trie| Entry(image.config.get(trie.root())).kind() == Kind::Leaf);
-            let small = small && !is_tagged_only(interface);
-            image.config.set(Constant::Small, small.into());
             image.count_items();
+            if let Some(plan) = self.small {
+                let (small, steps) = plan.tables(&known, &image);
+                for (trie, steps) in Trie::ALL.iter().zip(steps) {
+                    image.config.set(trie.steps(), steps);
+                }
+                image.config.set(Constant::Small, 1);
+                image.small = Some(small);
+            }
+            image.outcomes = known.table;
         }
+        // A small policy says all at once, but of what may answer a conversation.
         let small = image.config.get(Constant::Small) != 0;
-        image.config.set(Constant::Cached, (!small).into());
+        let conversations = image.config.get(Constant::Lists) != 0;
+        image
+            .config
+            .set(Constant::Cached, (!small || conversations).into());
         image
     }
 }
@@ -269,6 +290,7 @@ impl TableImage {
         paths: Vec::new(),
         chunks: Vec::new(),
         outcomes: Vec::new(),
+        small: None,
         counters: Vec::new(),
     };
 
@@ -302,6 +324,7 @@ impl TableImage {
             + size_of_val(&*self.paths)
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.outcomes)
+            + self.small.as_ref().map_or(0, |_| size_of::<Small>())
     }
 }
 
@@ -336,6 +359,10 @@ impl Tables for TableImage {
 
     fn outcome(&self, index: u16) -> &Outcome {
         &self.outcomes[usize::from(index)]
+    }
+
+    fn small(&self) -> Option<&Small> {
+        self.small.as_deref()
     }
 }
 

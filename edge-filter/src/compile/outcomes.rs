@@ -58,6 +58,15 @@ impl Outcomes {
         Some(Self { classes, table })
     }
 
+    /// The outcome of `classes`.
+    pub(super) fn of_classes(&self, classes: Classes) -> Outcome {
+        let numbers = FIELDS.iter().zip(classes.in_order());
+        let place: u32 = numbers
+            .map(|(&field, class)| self.number(field, class))
+            .sum();
+        self.table[place as usize]
+    }
+
     /// What stands for `class` of `field`: the four of a packet add up to the index of its
     /// outcome.
     pub(super) fn number(&self, field: Field, class: u32) -> u32 {

@@ -21,7 +21,8 @@ pub struct Sizes {
     pub vectors: usize,
     /// Sets: which rules drop, VLAN ids, ethertypes.
     pub sets: usize,
-    /// The outcomes of all combinations of classes, where they are known beforehand.
+    /// The outcomes of all combinations of classes, where they are known beforehand; and
+    /// where a policy is small, the tables by which it is judged at once.
     pub outcomes: usize,
 }
 

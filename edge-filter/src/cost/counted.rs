@@ -10,7 +10,8 @@ use edge_filter_ebpf::tables::{Chunk, Path, Tables};
 use super::Lookups;
 use crate::compile::TableImage;
 
-/// The tables of a hook, an empty flow table, and how often they were asked.
+/// The tables of a hook, an empty flow table, and how often they were asked. Of a small
+/// policy they are those of any other, which are asked no less often.
 pub(super) struct Counted<'h> {
     tables: &'h TableImage,
     /// Rows from here on say what bits mean.

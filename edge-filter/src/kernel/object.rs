@@ -137,6 +137,10 @@ pub fn load_for(
         ),
         (".rodata.paths", &paths),
         (".rodata.outcomes", &outcomes),
+        (
+            ".rodata.small",
+            image.small.as_ref().map_or(&[], |small| small.bytes()),
+        ),
         (".rodata.chunks", pod::bytes_of_slice(chunks.as_flattened())),
     ]
     .into_iter()

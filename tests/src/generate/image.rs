@@ -63,7 +63,13 @@ pub fn damage(dice: &mut Dice, image: &TableImage, damage: Damage) -> Option<Tab
         Damage::Aggregate => clear_aggregate(dice, &mut damaged),
         Damage::Outcome => change_outcome(dice, &mut damaged),
     }?;
-    (damaged != *image).then_some(damaged)
+    if damaged == *image {
+        return None;
+    }
+    // They say the same by themselves, and would hide the damage.
+    damaged.small = None;
+    damaged.config.set(Constant::Small, 0);
+    Some(damaged)
 }
 
 /// Gives a port the class of the port beside it, which has another.
