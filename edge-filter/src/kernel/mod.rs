@@ -5,6 +5,7 @@
 //! [`counters`] reads what was counted, and [`flow_table`] what is remembered. Nothing here knows YAML, and
 //! nothing decides when to do what: that is `generation`'s part.
 
+pub mod addresses;
 pub mod attachment;
 mod clsact;
 pub mod conntrack;
@@ -17,9 +18,12 @@ mod netlink;
 pub mod object;
 pub mod offload;
 pub mod pins;
+pub mod processes;
+pub mod routes;
 mod sections;
 pub mod site;
 pub mod sockets;
+pub mod stack;
 mod syscall;
 pub mod timing;
 
