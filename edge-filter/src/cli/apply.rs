@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::args::ApplyArgs;
 use super::failure::Failure;
+use super::lockout;
 use super::output::{complain, print};
 use super::policy_file;
 use crate::generation::Instance;
@@ -16,6 +17,7 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
     let overrides = overrides(&args.interface)?;
     let (Checked { policy, .. }, text) = policy_file::read_aloud(&args.policy)?;
     let plans = plan(&policy, &overrides, args.memory.budget())?;
+    lockout::guard(&policy, &plans, args.allow_lockout)?;
     let source = Source {
         policy: &policy,
         text: &text,

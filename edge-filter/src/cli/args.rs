@@ -152,6 +152,10 @@ pub(super) struct ApplyArgs {
     /// What runs them on what leaves
     #[arg(long, value_enum, default_value_t = EgressArg::Auto)]
     pub(super) egress: EgressArg,
+    /// Apply it even if it cuts off the SSH session that it is applied from, or what the host
+    /// lives on
+    #[arg(long)]
+    pub(super) allow_lockout: bool,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::guard::LockOut;
 use crate::kernel::KernelError;
 use crate::policy::Diagnostics;
 
@@ -21,6 +22,9 @@ pub(super) enum Failure {
     /// The policy is wrong; each finding says where.
     #[error("{0}")]
     Invalid(#[from] Diagnostics),
+    /// The policy would cut off whoever applies it.
+    #[error("error: {0}\n\n  --allow-lockout applies the policy all the same")]
+    LockOut(Box<LockOut>),
     /// The kernel, or what belongs to it.
     #[error("error: {0}")]
     Kernel(#[from] KernelError),

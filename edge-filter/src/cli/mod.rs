@@ -11,6 +11,7 @@ mod detach;
 mod explain;
 mod failure;
 mod flows;
+mod lockout;
 mod output;
 mod policy_file;
 mod stats;
