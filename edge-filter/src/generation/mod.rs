@@ -5,11 +5,13 @@
 //! goes on enforcing if anything fails. Programs and tables are never changed,
 //! only replaced; what outlives a generation is what it counted ([`tally`]).
 //! [`record`] keeps on disk what the kernel does not know: the names.
+//! [`difference`] compares policies.
 
 pub mod apply;
 mod change;
 pub mod conversations;
 pub mod detach;
+pub mod difference;
 mod flows;
 pub mod plan;
 mod reading;
