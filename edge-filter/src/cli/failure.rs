@@ -8,7 +8,8 @@ use crate::guard::LockOut;
 use crate::kernel::KernelError;
 use crate::policy::Diagnostics;
 
-/// A failure, as it is shown. Every one but `ReaderGone` exits with 1.
+/// A failure, as it is shown. Every one but `ReaderGone` and `Changes` exits
+/// with 1.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
     /// The policy's file cannot be read.
@@ -44,6 +45,9 @@ pub(super) enum Failure {
         "error: cannot write to standard output: {0}\n  help: the command itself was carried out; only its report is incomplete"
     )]
     Output(std::io::Error),
+    /// `plan` has printed changes: no error.
+    #[error("")]
+    Changes,
     /// Nobody reads on, as when `head` has seen enough: no error.
     #[error("")]
     ReaderGone,

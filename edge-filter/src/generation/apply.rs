@@ -4,6 +4,7 @@
 use super::change::{Change, Former};
 use super::flows::{self, Flows};
 use super::plan::HookPlan;
+use super::planned::Planned;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord};
 use super::{Instance, tally};
 use crate::kernel::KernelError;
@@ -48,6 +49,8 @@ pub struct Source<'p> {
     pub policy: &'p Policy,
     /// Its text.
     pub text: &'p str,
+    /// The plan that it is applied by, which must hold still.
+    pub planned: Option<&'p Planned>,
 }
 
 /// What was applied.
@@ -105,6 +108,9 @@ fn locked(
     plans: Vec<HookPlan>,
     sites: Sites,
 ) -> Result<Applied, KernelError> {
+    if let Some(planned) = source.planned {
+        planned.must_hold(instance, &plans)?;
+    }
     let records = instance.state.records()?;
     let generation = next_generation(instance, &records)?;
     let mut former = Former::all(instance)?;
@@ -264,7 +270,7 @@ impl Next<'_> {
             })
         });
         let hooks = hooks.collect::<Result<_, KernelError>>()?;
-        let Source { policy, text } = self.source;
+        let Source { policy, text, .. } = self.source;
         let policy = PolicyRecord {
             name: policy.name.clone(),
             hash: policy.hash.clone(),

@@ -85,7 +85,7 @@ fn flows_now(instance: &Instance) -> Result<FlowReport, KernelError> {
 }
 
 /// The policy of a record, as it was valid on the day when it was applied.
-fn policy_of(record: &Record) -> Result<Policy, KernelError> {
+pub(super) fn policy_of(record: &Record) -> Result<Policy, KernelError> {
     let day = Zoned::new(record.applied_at, TimeZone::system()).date();
     let name = format!("the policy of generation {}", record.generation);
     match policy::read(&name, &record.policy.text, day) {

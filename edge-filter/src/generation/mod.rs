@@ -5,7 +5,9 @@
 //! goes on enforcing if anything fails. Programs and tables are never changed,
 //! only replaced; what outlives a generation is what it counted ([`tally`]).
 //! [`record`] keeps on disk what the kernel does not know: the names.
-//! [`difference`] compares policies.
+//!
+//! [`difference`] compares policies, [`proposal`] says what one would change about what is
+//! enforced, and [`planned`] keeps that until it is applied.
 
 pub mod apply;
 mod change;
@@ -14,6 +16,8 @@ pub mod detach;
 pub mod difference;
 mod flows;
 pub mod plan;
+pub mod planned;
+pub mod proposal;
 mod reading;
 pub mod record;
 pub mod status;

@@ -461,6 +461,9 @@ fn newest<'r>(records: &'r [Record], attached: &[Attached]) -> Option<&'r Record
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
-fn as_word<S: serde::Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_word<S: serde::Serializer>(
+    direction: &Direction,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(direction.as_str())
 }
