@@ -2,17 +2,24 @@
 //! in the lab, and found by the product.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::frame;
 use edge_filter_tests::lab::open::Open;
+use edge_filter_tests::lab::packet::Injector;
 use edge_filter_tests::lab::product::{Mode, binary, expect_exit};
 use edge_filter_tests::lab::{Lab, Plan, sample};
+use etherparse::PacketBuilder;
 
 const SSH: u16 = 22;
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// [`sample::POLICY`], with a rule for SSH at the external side.
 fn with_ssh() -> String {
@@ -24,12 +31,14 @@ fn with_ssh() -> String {
 /// An open connection from the outside to the SSH port of the edge, of IPv4, though its
 /// listener is of IPv6, as sshd's mostly is.
 fn connection(lab: &Lab) -> Result<Open> {
-    let plan = Plan::default();
-    let listener = lab
-        .edge
-        .enter(|| Ok(TcpListener::bind(("::".parse::<std::net::IpAddr>()?, SSH))?))?;
-    let to = SocketAddr::new(plan.external[0], SSH);
-    Open::with(&lab.world, &listener, to)
+    connection_to(lab, Plan::default().external[0])
+}
+
+/// The same to one of the edge's addresses.
+fn connection_to(lab: &Lab, address: IpAddr) -> Result<Open> {
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), SSH);
+    let listener = lab.edge.enter(|| Ok(TcpListener::bind(any)?))?;
+    Open::with(&lab.world, &listener, SocketAddr::new(address, SSH))
 }
 
 /// The other end's address, which the system chose.
@@ -105,9 +114,10 @@ fn held(connection: &Open) -> Result<Stdio> {
     Ok(OwnedFd::from(connection.other.try_clone()?).into())
 }
 
-/// A shell that the kernel calls `sshd`.
+/// A shell that the kernel calls `sshd`, by the last part of its path.
 fn server(lab: &Lab) -> Result<PathBuf> {
-    lab.mounts.install(Path::new("/bin/sh"), "sshd")
+    symlink("/bin/sh", lab.mounts.outside("sshd"))?;
+    Ok(lab.mounts.inside("sshd"))
 }
 
 #[test]
@@ -171,33 +181,36 @@ fn allowed_it_is_applied_and_said_all_the_same() -> Result<()> {
 /// none, as behind sudo.
 #[test]
 fn the_session_is_found_by_variables() -> Result<()> {
+    for local in Plan::default().external {
+        found_by_variables(local)?;
+    }
+    Ok(())
+}
+
+fn found_by_variables(local: IpAddr) -> Result<()> {
     let lab = Lab::new(&Plan::default())?;
     let cutting = lab.mounts.write("cutting.yaml", sample::POLICY)?;
-    let connection = connection(&lab)?;
+    let connection = connection_to(&lab, local)?;
     let peer = peer(&connection)?;
-    let variable = format!("{} {} 192.0.2.10 22", peer.ip(), peer.port());
-    let packet = format!("TCP ACK from {peer} to 192.0.2.10:22");
+    let variable = |port| format!("{} {port} {local} 22", peer.ip());
+    let packet = format!("TCP ACK from {peer} to {}", SocketAddr::new(local, SSH));
 
     let mut own = lab.apply_command(&cutting, Mode::Native)?;
-    without_variables(&mut own).env("SSH_CONNECTION", &variable);
+    without_variables(&mut own).env("SSH_CONNECTION", variable(peer.port()));
     refused(&lab, &mut own, &[&packet])?;
 
     let mut above = lab.edge.command_in("/bin/sh", &lab.mounts);
     without_variables(&mut above)
         .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
         .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
-        .env("SSH_CONNECTION", &variable)
-        .args([
-            "-c",
-            "unset SSH_CONNECTION; env \"$0\" apply \"$1\"; exit $?",
-        ])
+        .env("SSH_CONNECTION", variable(peer.port()))
+        .args(["-c", "unset SSH_CONNECTION; \"$0\" apply \"$1\"; exit $?"])
         .args([&binary()?, &cutting]);
     refused(&lab, &mut above, &[&packet])?;
 
     // One that has ended stands for those that are open at its port.
     let mut left = lab.apply_command(&cutting, Mode::Native)?;
-    let ended = format!("{} 9 192.0.2.10 22", peer.ip());
-    without_variables(&mut left).env("SSH_CONNECTION", ended);
+    without_variables(&mut left).env("SSH_CONNECTION", variable(9));
     refused(&lab, &mut left, &[&packet])
 }
 
@@ -295,6 +308,69 @@ fn an_advertised_prefix_needs_the_routers_of_its_link() -> Result<()> {
                  route add 2001:db8:7::/64 dev external proto ra\n")?;
     let words = ["ICMPv6 router advertisement from fe80::2 to ff02::1 is dropped"];
     needs(&lab, &words, "router-advertisements: [\"fe80::2\"]")
+}
+
+/// RFC 4861 §4.2, §4.6.2: a router offers itself for half an hour, and a prefix
+/// to make addresses of.
+fn router_advertisement() -> Result<Vec<u8>> {
+    const TYPE: u8 = 134;
+    /// On-link, and for autonomous configuration.
+    const FLAGS: u8 = 0xc0;
+    let router: Ipv6Addr = "fe80::1".parse()?;
+    let everybody: Ipv6Addr = "ff02::1".parse()?;
+    let prefix: Ipv6Addr = "2001:db8:9::".parse()?;
+    let lifetime = 1800_u16.to_be_bytes();
+    let mut rest = vec![0; 8];
+    rest.extend([3, 4, 64, FLAGS]);
+    // Valid and preferred for as long, and reserved.
+    rest.extend([0, 0, lifetime[0], lifetime[1]].repeat(2));
+    rest.extend([0; 4]);
+    rest.extend(prefix.octets());
+    let mut packet = Vec::new();
+    PacketBuilder::ipv6(router.octets(), everybody.octets(), 255)
+        .icmpv6_raw(TYPE, 0, [64, 0, lifetime[0], lifetime[1]])
+        .write(&mut packet, &rest)?;
+    Ok(packet)
+}
+
+/// What the kernel itself makes of an advertisement: a route, and an address that is not
+/// taken for a lease.
+#[test]
+fn an_advertisement_that_the_kernel_has_taken() -> Result<()> {
+    let lab = Lab::new(&Plan::default())?;
+    lab.edge.ip("addr add fe80::10/64 dev external nodad\n")?;
+    for (key, value) in [("accept_ra", "2"), ("accept_dad", "0")] {
+        lab.edge
+            .sysctl(&format!("ipv6/conf/external/{key}"), value)?;
+    }
+    let frame = frame::to_edge(&lab.external, &[], &router_advertisement()?);
+    Injector::new(&lab.external.world)?.send(&frame)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut ip = lab.edge.command("ip");
+        let output = ip
+            .args(["-6", "address", "show", "dev", "external"])
+            .output()?;
+        let shown = String::from_utf8(output.stdout)?;
+        if shown.contains("inet6 2001:db8:9:") {
+            ensure!(shown.contains("dynamic"), "{shown}");
+            break;
+        }
+        ensure!(
+            Instant::now() < end,
+            "the kernel makes no address:\n{shown}"
+        );
+        sleep(Duration::from_millis(20));
+    }
+    let policy = lab.mounts.write("starving.yaml", sample::POLICY)?;
+    let output = expect_exit(&mut lab.apply_command(&policy, Mode::Native)?, 1)?;
+    told(
+        &output,
+        &["the advertisements of the router fe80::1 that external lives on:"],
+    )?;
+    let message = String::from_utf8(output.stderr)?;
+    ensure!(!message.contains("lease"), "{message}");
+    Ok(())
 }
 
 /// The lab's devices know their neighbours by heart; one that asks needs ARP, and
