@@ -10,6 +10,7 @@
 pub mod facts;
 mod gather;
 pub mod judge;
+mod leases;
 pub mod needs;
 pub mod packet;
 pub mod remedy;

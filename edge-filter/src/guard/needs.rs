@@ -3,16 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
-
 use super::facts::{Device, Facts, Layer, Session};
-use super::packet::{Content, DHCP, DHCPV6, Flags, Message, Packet};
+use super::packet::{Content, Flags, Message, Packet};
 use crate::policy::model::conversations::Tuple;
 use crate::policy::packet::DEFAULT_SOURCE_PORT;
-use crate::policy::{Action, Direction, Policy, Rule};
+use crate::policy::{Direction, Policy};
 
 const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// Something that a host needs, and the packets of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,9 +130,9 @@ fn places(facts: &Facts) -> impl Iterator<Item = Place<'_>> {
 
 /// A layer of a filtered device.
 #[derive(Clone, Copy)]
-struct Place<'f> {
-    device: &'f Device,
-    layer: &'f Layer,
+pub(super) struct Place<'f> {
+    pub(super) device: &'f Device,
+    pub(super) layer: &'f Layer,
 }
 
 impl Place<'_> {
@@ -164,7 +161,7 @@ impl Place<'_> {
         })
     }
 
-    fn need(self, purpose: Purpose, contents: Vec<(Direction, Vec<Content>)>) -> Need {
+    pub(super) fn need(self, purpose: Purpose, contents: Vec<(Direction, Vec<Content>)>) -> Need {
         let steps = contents
             .into_iter()
             .filter_map(|(direction, contents)| self.step(direction, contents));
@@ -236,75 +233,6 @@ impl Place<'_> {
         ))
     }
 
-    fn leases(self, policy: &Policy) -> Vec<Need> {
-        let leased = self.layer.addresses.iter().filter(|own| own.leased);
-        let need = leased.map(|own| {
-            let contents = match own.address {
-                IpAddr::V4(address) => self.dhcp(address, policy),
-                IpAddr::V6(_) => self.dhcpv6(policy),
-            };
-            self.need(
-                Purpose::Lease(self.layer.name.clone(), own.address),
-                contents,
-            )
-        });
-        need.collect()
-    }
-
-    /// RFC 2131 §4.3.2: a lease is renewed with its server, and if that is silent, or the
-    /// link was down, asked for by broadcast.
-    fn dhcp(self, own: Ipv4Addr, policy: &Policy) -> Vec<(Direction, Vec<Content>)> {
-        use Direction::{Inbound, Outbound};
-        let (server_port, client_port) = DHCP;
-        let client = |address: Ipv4Addr| SocketAddr::new(address.into(), client_port);
-        let servers: Vec<SocketAddr> = self
-            .servers(policy, beside(own).into())
-            .map(|address| SocketAddr::new(address, server_port))
-            .collect();
-        let to_servers = |from| servers.iter().map(move |to| Content::Udp { from, to: *to });
-        let from_servers = |to| {
-            servers
-                .iter()
-                .map(move |from| Content::Udp { from: *from, to })
-        };
-        let everybody = Content::Udp {
-            from: client(Ipv4Addr::UNSPECIFIED),
-            to: SocketAddr::new(Ipv4Addr::BROADCAST.into(), server_port),
-        };
-        vec![
-            (Outbound, to_servers(client(own)).collect()),
-            (Inbound, from_servers(client(own)).collect()),
-            (Outbound, vec![everybody]),
-            (Inbound, from_servers(client(Ipv4Addr::BROADCAST)).collect()),
-        ]
-    }
-
-    /// RFC 8415 §18.2.4: a client asks all servers of its link, and they answer it alone.
-    fn dhcpv6(self, policy: &Policy) -> Vec<(Direction, Vec<Content>)> {
-        /// `All_DHCP_Relay_Agents_and_Servers` (RFC 8415 §7.1).
-        const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-        let (server_port, client_port) = DHCPV6;
-        let own = self.addresses_v6().find(Ipv6Addr::is_unicast_link_local);
-        let Some(own) = own else {
-            return Vec::new();
-        };
-        let client = SocketAddr::new(own.into(), client_port);
-        let asked = Content::Udp {
-            from: client,
-            to: SocketAddr::new(SERVERS.into(), server_port),
-        };
-        let answers = self
-            .servers(policy, self.neighbour().into())
-            .map(|address| Content::Udp {
-                from: SocketAddr::new(address, server_port),
-                to: client,
-            });
-        vec![
-            (Direction::Outbound, vec![asked]),
-            (Direction::Inbound, answers.collect()),
-        ]
-    }
-
     fn router_advertisements(self) -> Vec<Need> {
         const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
         let need = self.layer.routers.iter().map(|router| {
@@ -321,31 +249,7 @@ impl Place<'_> {
         need.collect()
     }
 
-    /// Where the DHCP server may be: beside the host, or wherever a rule of the role
-    /// allows something to be.
-    fn servers(self, policy: &Policy, beside: IpAddr) -> impl Iterator<Item = IpAddr> {
-        let rules = policy.rules.iter().filter(move |rule| {
-            rule.interface == self.device.interface
-                && rule.action == Action::Allow
-                && may_be_dhcp(rule)
-        });
-        let named = rules.flat_map(|rule| {
-            let other_side = match rule.direction {
-                Direction::Inbound => &rule.from,
-                Direction::Outbound => &rule.to,
-            };
-            other_side.networks.iter().flatten().map(IpNet::addr)
-        });
-        let is_own = move |server: &IpAddr| {
-            let mut own = self.layer.addresses.iter();
-            own.any(|own| own.address == *server)
-        };
-        std::iter::once(beside).chain(named.filter(move |server| {
-            server.is_ipv4() == beside.is_ipv4() && !server.is_unspecified() && !is_own(server)
-        }))
-    }
-
-    fn addresses_v6(self) -> impl Iterator<Item = Ipv6Addr> {
+    pub(super) fn addresses_v6(self) -> impl Iterator<Item = Ipv6Addr> {
         self.layer
             .addresses
             .iter()
@@ -356,7 +260,7 @@ impl Place<'_> {
     }
 
     /// Somebody on the link: its router if there is one.
-    fn neighbour(self) -> Ipv6Addr {
+    pub(super) fn neighbour(self) -> Ipv6Addr {
         const FIRST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
         const SECOND: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
         let router = self.layer.routers.first().copied();
@@ -367,20 +271,8 @@ impl Place<'_> {
     }
 }
 
-/// Whether DHCP may be among what the rule matches.
-fn may_be_dhcp(rule: &Rule) -> bool {
-    let ports = [DHCP.0, DHCP.1, DHCPV6.0, DHCPV6.1];
-    rule.transports.is_empty()
-        || rule.transports.iter().any(|transport| {
-            let mut ranges = transport.ports.iter();
-            transport.protocol == UDP
-                && (transport.ports.is_empty()
-                    || ranges.any(|range| ports.iter().any(|port| range.contains(port))))
-        })
-}
-
 /// Another address of the same network, as if it were a neighbour's.
-fn beside(address: Ipv4Addr) -> Ipv4Addr {
+pub(super) fn beside(address: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::from_bits(address.to_bits() ^ 1)
 }
 

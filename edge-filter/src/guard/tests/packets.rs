@@ -324,6 +324,28 @@ fn a_lease_needs_its_server_and_the_broadcast() {
     assert_eq!(lost(&text("", &[WEB], ""), &permanent), [""; 0]);
 }
 
+/// Thousands of hosts that may send anything do not hide the one that is named for DHCP.
+#[test]
+fn the_server_is_found_among_many_rules() {
+    let any: Vec<String> = (0..3000)
+        .map(|number| {
+            let (high, low) = (number / 250, number % 250 + 1);
+            format!(
+                "id: a{number}, direction: inbound, from: {{ networks: [10.0.{high}.{low}] }}, to: \
+                 {{ networks: [192.0.2.10] }}, action: allow"
+            )
+        })
+        .collect();
+    let mut rules: Vec<&str> = any.iter().map(|rule| &**rule).collect();
+    let facts = host(false).address(LEASED, true);
+    assert_eq!(lost(&text("", &rules, ""), &facts), ["lease"]);
+    rules.push(
+        "id: dhcp, direction: inbound, protocol: udp, from: { networks: [203.0.113.9], ports: \
+         [67] }, to: { ports: [68] }, action: allow",
+    );
+    assert_eq!(lost(&text("", &rules, ""), &facts), [""; 0]);
+}
+
 #[test]
 fn a_lease_is_asked_for_where_what_leaves_is_judged() {
     let facts = host(true).address(LEASED, true);
