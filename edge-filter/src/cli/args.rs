@@ -63,6 +63,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Run the tests that a policy carries
     Test(TestArgs),
+    /// Show what a policy would change about what is enforced; exits with 2 if anything
+    Plan(PlanArgs),
     /// Enforce a policy
     Apply(ApplyArgs),
     /// Keep the policy that is on trial
@@ -149,7 +151,34 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
     /// The policy's file
-    pub(super) policy: PathBuf,
+    #[arg(required_unless_present = "plan")]
+    pub(super) policy: Option<PathBuf>,
+    /// Apply what `plan --out FILE` planned, if nothing has moved since
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["policy", "interface", "mode", "egress"]
+    )]
+    pub(super) plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// Apply it even if it cuts off the SSH session that it is applied from, or what the host
+    /// lives on
+    #[arg(long)]
+    pub(super) allow_lockout: bool,
+    /// Go back to what is enforced now after so long (60s, 5m, 1h30m), unless
+    /// `edge-filter confirm` is run before
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) confirm: Option<Duration>,
+    #[command(flatten)]
+    pub(super) memory: MemoryArgs,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+}
+
+/// Where a policy is enforced, and how.
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
     /// The devices that play a role, in the place of those that the policy names
     #[arg(long, value_name = "ROLE=DEVICE[,DEVICE]", value_parser = parse_interface)]
     pub(super) interface: Vec<(String, Vec<String>)>,
@@ -159,10 +188,20 @@ pub(super) struct ApplyArgs {
     /// What runs them on what leaves
     #[arg(long, value_enum, default_value_t = EgressArg::Auto)]
     pub(super) egress: EgressArg,
-    /// Go back to what is enforced now after so long (60s, 5m, 1h30m), unless
-    /// `edge-filter confirm` is run before
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub(super) confirm: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The policy's file
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// Write the plan to a file, for `apply --plan`
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Watch for so many seconds what the rules that go or change are hit by
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(super) sample: Option<u32>,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
     #[command(flatten)]

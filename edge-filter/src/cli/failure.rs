@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::guard::LockOut;
 use crate::kernel::KernelError;
 use crate::policy::Diagnostics;
 
-/// A failure, as it is shown. Every one but `ReaderGone` exits with 1.
+/// A failure, as it is shown. Every one but `ReaderGone` and `Changes` exits
+/// with 1.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
     /// The policy's file cannot be read.
@@ -21,6 +23,9 @@ pub(super) enum Failure {
     /// The policy is wrong; each finding says where.
     #[error("{0}")]
     Invalid(#[from] Diagnostics),
+    /// The policy would cut off whoever applies it.
+    #[error("error: {0}\n\n  --allow-lockout applies the policy all the same")]
+    LockOut(Box<LockOut>),
     /// The kernel, or what belongs to it.
     #[error("error: {0}")]
     Kernel(#[from] KernelError),
@@ -40,6 +45,9 @@ pub(super) enum Failure {
         "error: cannot write to standard output: {0}\n  help: the command itself was carried out; only its report is incomplete"
     )]
     Output(std::io::Error),
+    /// `plan` has printed changes: no error.
+    #[error("")]
+    Changes,
     /// Nobody reads on, as when `head` has seen enough: no error.
     #[error("")]
     ReaderGone,

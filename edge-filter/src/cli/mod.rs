@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 //!
-//! Exit codes: 0 done, 1 failed or policy invalid, 2 usage. What went wrong goes
+//! Exit codes: 0 done, 1 failed or policy invalid, 2 usage, and of `plan` also 2 if anything
+//! would change. What went wrong goes
 //! to standard error; everything else to standard output.
 
 mod applied;
@@ -13,7 +14,10 @@ mod detach;
 mod explain;
 mod failure;
 mod flows;
+mod intent;
+mod lockout;
 mod output;
+mod plan;
 mod policy_file;
 mod rollback;
 mod stats;
@@ -26,12 +30,16 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
+/// What `plan` exits with if anything would change.
+const CHANGES: u8 = 2;
+
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) | Err(failure::Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(failure::Failure::Changes) => ExitCode::from(CHANGES),
         Err(failure) => {
             output::complain(&failure.to_string());
             ExitCode::FAILURE
@@ -44,6 +52,7 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(args),
+        Command::Plan(args) => plan::run(&cli.instance(), args),
         Command::Apply(args) => apply::run(&cli.instance(), args),
         Command::Confirm(args) => confirm::run(&cli.instance(), args),
         Command::Rollback(args) => rollback::run(&cli.instance(), args),

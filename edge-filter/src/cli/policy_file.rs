@@ -29,7 +29,8 @@ pub(super) fn read_aloud(path: &Path) -> Result<(Checked, String), Failure> {
     Ok((checked, text))
 }
 
-fn check(path: &Path, text: &str) -> Result<Checked, Failure> {
+/// Checks the text of a policy that lies, or lay, in `path`.
+pub(super) fn check(path: &Path, text: &str) -> Result<Checked, Failure> {
     let today = Zoned::now().date();
     Ok(policy::read(&path.display().to_string(), text, today)?)
 }

@@ -9,6 +9,7 @@ use super::change::Former;
 use super::flows::Flows;
 use super::next::Next;
 use super::plan::HookPlan;
+use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
 use super::{Instance, history};
@@ -22,6 +23,8 @@ pub struct Source<'p> {
     pub policy: &'p Policy,
     /// Its text.
     pub text: &'p str,
+    /// The plan that it is applied by, which must hold still.
+    pub planned: Option<&'p Planned>,
 }
 
 /// How a policy takes the place of another.
@@ -83,6 +86,9 @@ pub(super) fn enforce(
     plans: Vec<HookPlan>,
     manner: Manner,
 ) -> Result<Applied, KernelError> {
+    if let Some(planned) = source.planned {
+        planned.must_hold(instance, &plans)?;
+    }
     instance.state.sweep()?;
     history::catch_up(instance)?;
     let records = instance.state.records()?;

@@ -5,6 +5,9 @@
 //! goes on enforcing if anything fails. Programs and tables are never changed,
 //! only replaced; what outlives a generation is what it counted ([`tally`]).
 //! [`record`] keeps on disk what the kernel does not know: the names.
+//!
+//! [`difference`] compares policies, [`proposal`] says what one would change about what is
+//! enforced, and [`planned`] keeps that until it is applied.
 
 pub mod applied;
 pub mod apply;
@@ -14,11 +17,14 @@ pub mod confirm;
 pub mod conversations;
 pub mod counted;
 pub mod detach;
+pub mod difference;
 mod files;
 mod flows;
 pub mod history;
 mod next;
 pub mod plan;
+pub mod planned;
+pub mod proposal;
 mod reading;
 pub mod record;
 pub mod rollback;

@@ -6,6 +6,7 @@
 //! which program decides next. Nothing here knows YAML, and
 //! nothing decides when to do what: that is `generation`'s part.
 
+pub mod addresses;
 pub mod attachment;
 mod clsact;
 pub mod conntrack;
@@ -18,10 +19,13 @@ mod netlink;
 pub mod object;
 pub mod offload;
 pub mod pins;
+pub mod processes;
 mod refused;
+pub mod routes;
 mod sections;
 pub mod site;
 pub mod sockets;
+pub mod stack;
 mod syscall;
 pub mod timing;
 pub mod trial;

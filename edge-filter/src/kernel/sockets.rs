@@ -2,13 +2,16 @@
 //! (`sock_diag(7)`).
 
 use std::io;
+use std::net::SocketAddr;
 
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{
     AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
     TCP_LAST_ACK, TCP_TIME_WAIT,
 };
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags,
+};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
 use super::flow_table::{ACK, FIN, Opened, tuple};
@@ -22,26 +25,65 @@ use super::netlink;
 pub fn conversations() -> io::Result<Vec<Opened>> {
     let mut found = Vec::new();
     for protocol in [IPPROTO_TCP, IPPROTO_UDP] {
-        for (family, any) in [
-            (AF_INET, SocketId::new_v4()),
-            (AF_INET6, SocketId::new_v6()),
-        ] {
-            let request = InetRequest {
-                family,
-                protocol,
-                extensions: ExtensionFlags::empty(),
-                states: StateFlags::all() - StateFlags::LISTEN - StateFlags::SYN_RECV,
-                socket_id: any,
-            };
-            let answers = netlink::dump(NETLINK_SOCK_DIAG, SockDiagMessage::InetRequest(request))?;
-            for answer in answers {
-                if let SockDiagMessage::InetResponse(socket) = answer {
-                    found.extend(conversation(
-                        protocol,
-                        socket.header.state,
-                        &socket.header.socket_id,
-                    ));
-                }
+        let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::SYN_RECV;
+        for socket in sockets(protocol, &states)? {
+            found.extend(conversation(protocol, socket.state, &socket.socket_id));
+        }
+    }
+    Ok(found)
+}
+
+/// A TCP connection of this host that both sides have opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// The device that it is bound to, as connections between link-local addresses are.
+    pub device: Option<u32>,
+    /// The inode by which `/proc/PID/fd` names the socket; 0 if no process holds it.
+    pub inode: u64,
+}
+
+/// The TCP connections of this network namespace that are established. Addresses of IPv4
+/// are such, whatever the socket's family.
+///
+/// # Errors
+/// The kernel refuses to tell, or cannot.
+pub fn established() -> io::Result<Vec<Connection>> {
+    let found = sockets(IPPROTO_TCP, &StateFlags::ESTABLISHED)?;
+    let connections = found.iter().map(|socket| {
+        let id = &socket.socket_id;
+        let end = |address: std::net::IpAddr, port| SocketAddr::new(address.to_canonical(), port);
+        Connection {
+            local: end(id.source_address, id.source_port),
+            peer: end(id.destination_address, id.destination_port),
+            device: Some(id.interface_id).filter(|device| *device != 0),
+            inode: socket.inode.into(),
+        }
+    });
+    Ok(connections.collect())
+}
+
+/// The sockets of one protocol, of both families.
+fn sockets(protocol: u8, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
+    let mut found = Vec::new();
+    for (family, any) in [
+        (AF_INET, SocketId::new_v4()),
+        (AF_INET6, SocketId::new_v6()),
+    ] {
+        let request = InetRequest {
+            family,
+            protocol,
+            extensions: ExtensionFlags::empty(),
+            states: states.clone(),
+            socket_id: any,
+        };
+        let answers = netlink::dump(NETLINK_SOCK_DIAG, SockDiagMessage::InetRequest(request))?;
+        for answer in answers {
+            if let SockDiagMessage::InetResponse(socket) = answer {
+                found.push(socket.header);
             }
         }
     }

@@ -27,7 +27,7 @@ mod schema;
 pub use counter::{CounterId, CounterKind, DropReason, EssentialCounter};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Interface, Outbound, Trust};
-pub use reader::{Checked, read};
+pub use reader::{Checked, read, text_hash};
 pub use rule::{Action, Direction, Endpoint, Ports, Rule, Transport};
 pub use schema::SCHEMA;
 

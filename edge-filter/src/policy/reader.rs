@@ -45,7 +45,7 @@ pub fn read(file: &str, text: &str, today: Date) -> Result<Checked, Diagnostics>
     let Some((root, document)) = parse(text, &mut findings) else {
         return Err(failed(findings));
     };
-    let resolved = check::resolve(&document, &root, hash(text), today, findings);
+    let resolved = check::resolve(&document, &root, text_hash(text), today, findings);
     let resolved = resolved.map_err(failed)?;
     let warnings = lint::warnings(file, &resolved);
     let Resolved { policy, .. } = resolved;
@@ -147,8 +147,9 @@ fn failed(findings: Findings<'_>) -> Diagnostics {
     Diagnostics::of(findings.into_sorted())
 }
 
-/// SHA-256 in lower-case hexadecimal.
-fn hash(text: &str) -> String {
+/// SHA-256 of a policy's text, in lower-case hexadecimal.
+#[must_use]
+pub fn text_hash(text: &str) -> String {
     Sha256::digest(text.as_bytes())
         .iter()
         .fold(String::with_capacity(64), |mut hex, byte| {

@@ -74,7 +74,7 @@ impl Conversations {
 
     /// Section 14.3: its opener sends a packet with these TCP flags (0 if it is not
     /// TCP), which makes an entry unless it is RST.
-    pub(in crate::policy) fn record(&mut self, tuple: Tuple, tcp_flags: u8, now: u64) {
+    pub(crate) fn record(&mut self, tuple: Tuple, tcp_flags: u8, now: u64) {
         let has = |flag: u8| tcp_flags & flag != 0;
         let before = self.get(&tuple, now).copied();
         if before.is_none() && has(RST) {

@@ -1,0 +1,311 @@
+//! What another policy would change about what is enforced now, as `plan` reports it.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Instance;
+use super::attached::enforced;
+use super::counted::{Counters, counters};
+use super::difference::{ChangedRule, Difference, FieldChange, MovedRule, RuleName};
+use super::plan::HookPlan;
+use super::status::{HookStatus, Status, status};
+use crate::kernel::KernelError;
+use crate::kernel::counters::Count;
+use crate::policy::{Direction, Policy};
+
+/// What would change, as `plan --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Proposal {
+    /// The policy that is planned.
+    pub policy: PolicyName,
+    /// What is enforced now; null if nothing is, or if nothing is known of it.
+    pub enforced: Option<Enforced>,
+    /// Whether applying it changes anything.
+    pub changes: bool,
+    /// What the policy says beside its rules, and differently.
+    pub settings: Vec<FieldChange>,
+    /// The rules.
+    pub rules: Rules,
+    /// The sides of devices that are attached, released, or get another role or a newer
+    /// generation.
+    pub devices: Vec<DeviceChange>,
+    /// What the policy would cut off; then `apply` refuses it.
+    pub lock_out: Option<String>,
+    /// What keeps the comparison from being whole.
+    pub notes: Vec<String>,
+}
+
+/// A policy, by name and text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyName {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its text.
+    pub hash: String,
+}
+
+/// The policy that is enforced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Enforced {
+    /// Which one.
+    #[serde(flatten)]
+    pub policy: PolicyName,
+    /// The number of its generation.
+    pub generation: u64,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+}
+
+/// What becomes of rules.
+#[derive(Debug, Default, Serialize)]
+pub struct Rules {
+    /// New ones.
+    pub added: Vec<RuleName>,
+    /// Those that go.
+    pub removed: Vec<Hit<RuleName>>,
+    /// Those that say something else.
+    pub changed: Vec<Hit<ChangedRule>>,
+    /// Those that have another place.
+    pub moved: Vec<Hit<MovedRule>>,
+}
+
+/// A rule, and what it was hit by.
+#[derive(Debug, Serialize)]
+pub struct Hit<R> {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: R,
+    /// What it has counted.
+    pub hits: Hits,
+}
+
+/// What a rule has counted on all its devices since the instance was first applied. When
+/// the last packet came is not known: that would cost every packet a clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Hits {
+    /// What it decided itself; in audit mode, what it would have dropped.
+    #[serde(flatten)]
+    pub own: Count,
+    /// The replies to that, which would end with it.
+    pub replies: Count,
+    /// What came while `plan` watched; null if it did not.
+    pub sample: Option<Sample>,
+}
+
+/// What came in a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// Its length.
+    pub seconds: u32,
+    /// The packets in it, replies included.
+    pub packets: u64,
+}
+
+/// A side of a device that is treated otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceChange {
+    /// What becomes of it.
+    pub change: Treatment,
+    /// The device.
+    pub device: String,
+    /// The side.
+    #[serde(serialize_with = "super::attached::as_word")]
+    pub direction: Direction,
+    /// The role that it plays then, or, when it is released, now.
+    pub interface: String,
+}
+
+/// What becomes of a side of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Treatment {
+    /// It is not filtered now.
+    Attach,
+    /// It is not filtered then.
+    Release,
+    /// It plays another role.
+    Reassign,
+    /// It enforces an older generation than the others, because an `apply` was ended
+    /// before it was done.
+    Renew,
+}
+
+/// What enforcing `policy` as `plans` say would change. Counts for `sample` seconds, if that
+/// is asked.
+///
+/// # Errors
+/// What is enforced cannot be read.
+pub fn propose(
+    instance: &Instance,
+    policy: &Policy,
+    plans: &[HookPlan],
+    sample: Option<u32>,
+) -> Result<Proposal, KernelError> {
+    let record = enforced(instance)?;
+    let former = record
+        .as_ref()
+        .map(|record| record.policy.read(record.generation, record.applied_at))
+        .transpose()?;
+    let status = status(instance)?;
+    let mut notes = Vec::new();
+    if record.is_none() && !status.hooks.is_empty() {
+        notes.push(
+            "programs are attached, but the state directory knows nothing of them: all rules are \
+             shown as new"
+                .to_owned(),
+        );
+    }
+    if former
+        .as_ref()
+        .is_some_and(|former| former.hash != policy.hash)
+    {
+        let same = Difference::between(former.as_ref(), policy).is_empty();
+        if same {
+            notes.push("the text of the policy differs, but not in what it enforces".to_owned());
+        }
+    }
+    let difference = Difference::between(former.as_ref(), policy);
+    let devices = device_changes(&status, plans);
+    let hits = match &record {
+        Some(_) => Watched::of(instance, sample)?,
+        None => Watched::default(),
+    };
+    let changes = !difference.is_empty() || !devices.is_empty();
+    Ok(Proposal {
+        policy: PolicyName {
+            name: policy.name.clone(),
+            hash: policy.hash.clone(),
+        },
+        enforced: record.map(|record| Enforced {
+            generation: record.generation,
+            applied_at: record.applied_at,
+            policy: PolicyName {
+                name: record.policy.name,
+                hash: record.policy.hash,
+            },
+        }),
+        changes,
+        settings: difference.settings,
+        rules: Rules {
+            added: difference.added,
+            removed: hits.beside(difference.removed, |rule| &rule.id),
+            changed: hits.beside(difference.changed, |changed| &changed.rule.id),
+            moved: hits.beside(difference.moved, |moved| &moved.rule.id),
+        },
+        devices,
+        lock_out: None,
+        notes,
+    })
+}
+
+/// What the counters of each rule say.
+#[derive(Debug, Default)]
+struct Watched {
+    hits: HashMap<String, Hits>,
+    /// What a rule has that is not counted.
+    none: Hits,
+}
+
+impl Watched {
+    fn of(instance: &Instance, seconds: Option<u32>) -> Result<Self, KernelError> {
+        let before = by_rule(&counters(instance)?);
+        let Some(seconds) = seconds else {
+            return Ok(Self {
+                hits: before,
+                none: Hits::default(),
+            });
+        };
+        thread::sleep(Duration::from_secs(seconds.into()));
+        let mut hits = by_rule(&counters(instance)?);
+        for (id, hits) in &mut hits {
+            let packets = hits.packets() - before.get(id).map_or(0, Hits::packets);
+            hits.sample = Some(Sample { seconds, packets });
+        }
+        let nothing = Sample {
+            seconds,
+            packets: 0,
+        };
+        Ok(Self {
+            hits,
+            none: Hits {
+                sample: Some(nothing),
+                ..Hits::default()
+            },
+        })
+    }
+
+    fn beside<R>(&self, rules: Vec<R>, id: impl Fn(&R) -> &String) -> Vec<Hit<R>> {
+        let rules = rules.into_iter();
+        rules
+            .map(|rule| Hit {
+                hits: self.hits.get(id(&rule)).copied().unwrap_or(self.none),
+                rule,
+            })
+            .collect()
+    }
+}
+
+impl Hits {
+    fn packets(&self) -> u64 {
+        self.own.packets + self.replies.packets
+    }
+}
+
+/// The counters of rules, over all hooks: a rule has replies on others than its own.
+fn by_rule(counters: &Counters) -> HashMap<String, Hits> {
+    let mut hits: HashMap<String, Hits> = HashMap::new();
+    for counter in counters.hooks.iter().flat_map(|hook| &hook.counters) {
+        let (id, count) = (&*counter.slot.id, counter.count);
+        match &*counter.slot.kind {
+            "rule" => hits.entry(id.to_owned()).or_default().own += count,
+            "audit" => {
+                let rule = id.strip_prefix("audit:").unwrap_or(id);
+                hits.entry(rule.to_owned()).or_default().own += count;
+            }
+            "reply" => {
+                let rule = id.strip_suffix("/reply").unwrap_or(id);
+                hits.entry(rule.to_owned()).or_default().replies += count;
+            }
+            _ => {}
+        }
+    }
+    hits
+}
+
+/// The sides of devices that are treated otherwise, those of the plan first.
+fn device_changes(status: &Status, plans: &[HookPlan]) -> Vec<DeviceChange> {
+    let newest = status.policy.as_ref().map(|policy| policy.generation);
+    let is_of = |hook: &HookStatus, plan: &HookPlan| {
+        hook.filtered && hook.device == plan.device.name && hook.direction == plan.direction
+    };
+    let planned = plans.iter().filter_map(|plan| {
+        let change = match status.hooks.iter().find(|hook| is_of(hook, plan)) {
+            None => Treatment::Attach,
+            Some(hook) if hook.interface != plan.interface => Treatment::Reassign,
+            Some(hook) if Some(hook.generation) != newest => Treatment::Renew,
+            Some(_) => return None,
+        };
+        Some(DeviceChange {
+            change,
+            device: plan.device.name.clone(),
+            direction: plan.direction,
+            interface: plan.interface.clone(),
+        })
+    });
+    let released = status.hooks.iter().filter(|hook| {
+        let mut plans = plans.iter();
+        hook.filtered && !plans.any(|plan| is_of(hook, plan))
+    });
+    planned
+        .chain(released.map(|hook| DeviceChange {
+            change: Treatment::Release,
+            device: hook.device.clone(),
+            direction: hook.direction,
+            interface: hook.interface.clone(),
+        }))
+        .collect()
+}

@@ -1,0 +1,358 @@
+//! What `plan` says would change, and that `apply --plan` does that or nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::conversation::{Call, Outcome, Transport};
+use edge_filter_tests::lab::product::{Mode, expect_exit};
+use edge_filter_tests::lab::{Lab, Plan, sample};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const NO_CHANGE: i32 = 0;
+const FAILED: i32 = 1;
+const CHANGES: i32 = 2;
+
+fn lab() -> Result<Lab> {
+    Lab::new(&Plan::default())
+}
+
+/// `plan` with what else is typed.
+fn plan_command(lab: &Lab, policy: &Path, more: &[&str]) -> Result<Command> {
+    let mut command = lab.edge_filter(&["plan"])?;
+    command.arg(policy).args(more);
+    Ok(command)
+}
+
+/// `plan --json`, which must exit with `code`.
+fn planned(lab: &Lab, policy: &Path, code: i32) -> Result<Value> {
+    let output = expect_exit(&mut plan_command(lab, policy, &["--json"])?, code)?;
+    serde_json::from_slice(&output.stdout).context("read `plan --json`")
+}
+
+/// The ids of rules in a part of `rules`.
+fn ids(plan: &Value, part: &str) -> Vec<String> {
+    let rules = plan["rules"][part].as_array().expect("a list");
+    let ids = rules.iter().map(|rule| rule["id"].as_str().expect("an id"));
+    ids.map(str::to_owned).collect()
+}
+
+/// `CHANGE DEVICE DIRECTION` of each.
+fn devices(plan: &Value) -> Vec<String> {
+    let devices = plan["devices"].as_array().expect("a list");
+    let words = devices.iter().map(|one| {
+        let word = |key: &str| one[key].as_str().expect("a word").to_owned();
+        format!(
+            "{} {} {}",
+            word("change"),
+            word("device"),
+            word("direction")
+        )
+    });
+    words.collect()
+}
+
+/// Has the web answer.
+fn browse(lab: &Lab) -> Result<()> {
+    let plan = Plan::default();
+    let call = Call {
+        transport: Transport::Tcp,
+        from: (plan.outside[0], 0).into(),
+        to: (plan.external[0], 443).into(),
+    };
+    let outcome = call.hold(&lab.external, b"a token of sixteen bytes", PATIENCE)?;
+    ensure!(outcome == Outcome::Answered, "the web does not answer");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_enforced_then_the_same_is() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    let plan = planned(&lab, &policy, CHANGES)?;
+    assert_eq!(plan["enforced"], Value::Null);
+    assert_eq!(plan["changes"], json!(true));
+    assert_eq!(ids(&plan, "added"), ["web", "stun", "xmpp"]);
+    assert_eq!(
+        devices(&plan),
+        ["attach external inbound", "attach internal inbound"]
+    );
+    ensure!(lab.mounts.pins()?.is_empty(), "planning left something");
+    lab.apply(&policy, Mode::Native)?;
+    let plan = planned(&lab, &policy, NO_CHANGE)?;
+    assert_eq!(plan["enforced"]["generation"], json!(1));
+    assert_eq!(plan["changes"], json!(false));
+    let output = expect_exit(&mut plan_command(&lab, &policy, &[])?, NO_CHANGE)?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(text.ends_with("\nno change\n"), "{text}");
+    // Another text that says the same.
+    let commented = format!("# reviewed\n{}", sample::POLICY);
+    let commented = lab.mounts.write("commented.yaml", &commented)?;
+    let output = expect_exit(&mut plan_command(&lab, &commented, &[])?, NO_CHANGE)?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(text.contains("but not in what it enforces"), "{text}");
+    Ok(())
+}
+
+/// [`sample::both_ways`] without `web`, with another port of `stun`, the two outbound rules
+/// exchanged, and a new one behind them.
+fn other() -> String {
+    let policy = sample::both_ways();
+    let mut lines: Vec<String> = policy.lines().map(str::to_owned).collect();
+    lines.retain(|line| !line.contains("id: web,"));
+    for line in &mut lines {
+        if line.contains("id: stun,") {
+            *line = line.replace("3478", "3479");
+        }
+    }
+    let last = lines.len() - 1;
+    lines.swap(last, last - 1);
+    lines.push(
+        "      - { id: dns-out, interface: external, direction: outbound, to: { ports: [53] }, \
+         protocol: udp, action: allow }\n"
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+#[test]
+fn rules_that_go_or_change_are_shown_with_what_hit_them() -> Result<()> {
+    let lab = lab()?;
+    let former = lab.mounts.write("former.yaml", &sample::both_ways())?;
+    let other = lab.mounts.write("other.yaml", &other())?;
+    lab.apply(&former, Mode::Native)?;
+    let before = planned(&lab, &other, CHANGES)?;
+    assert_eq!(before["rules"]["removed"][0]["hits"]["packets"], json!(0));
+    browse(&lab)?;
+    let plan = planned(&lab, &other, CHANGES)?;
+    assert_eq!(ids(&plan, "added"), ["dns-out"]);
+    assert_eq!(ids(&plan, "removed"), ["web"]);
+    assert_eq!(ids(&plan, "changed"), ["stun"]);
+    assert_eq!(ids(&plan, "moved"), ["stun-out"]);
+    assert_eq!(
+        plan["rules"]["changed"][0]["fields"],
+        json!([{ "field": "service", "before": ["udp 3478"], "after": ["udp 3479"] }])
+    );
+    assert_eq!(plan["rules"]["moved"][0]["was_behind"], json!("sip-out"));
+    assert_eq!(plan["rules"]["moved"][0]["behind"], Value::Null);
+    assert_eq!(devices(&plan), [""; 0]);
+    // What it says is what `counters` says.
+    let moved = lab.counters()?.moved();
+    let hits = &plan["rules"]["removed"][0]["hits"];
+    for (direction, id, counted) in [
+        ("inbound", "web", &hits["packets"]),
+        ("outbound", "web/reply", &hits["replies"]["packets"]),
+    ] {
+        let name = ("external".to_owned(), direction.to_owned(), id.to_owned());
+        let packets = moved
+            .get(&name)
+            .with_context(|| format!("{id} is not hit"))?;
+        assert_eq!(*counted, json!(packets.packets), "{id}");
+    }
+    assert_eq!(hits["sample"], Value::Null);
+    let output = expect_exit(&mut plan_command(&lab, &other, &[])?, CHANGES)?;
+    let text = String::from_utf8(output.stdout)?;
+    for words in [
+        "in the place of 'lab' (sha256 ",
+        "+ dns-out: external outbound, allow (line ",
+        "- web: external inbound, allow; hit by ",
+        " packets and ",
+        "~ stun (line ",
+        "; never hit\n      service: without udp 3478, with udp 3479\n",
+        "> stun-out (line ",
+        ": before all others, not behind 'sip-out'; never hit\n",
+        "\n1 rule added, 1 rule removed, 1 rule changed, 1 rule moved\n",
+    ] {
+        ensure!(text.contains(words), "no word of \"{words}\" in:\n{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_sample_tells_what_is_hit_now() -> Result<()> {
+    let lab = lab()?;
+    let former = lab.mounts.write("former.yaml", &sample::both_ways())?;
+    let other = lab.mounts.write("other.yaml", &other())?;
+    lab.apply(&former, Mode::Native)?;
+    let mut command = plan_command(&lab, &other, &["--json", "--sample", "2"])?;
+    let output = thread::scope(|scope| -> Result<_> {
+        let planning = scope.spawn(move || expect_exit(&mut command, CHANGES));
+        thread::sleep(Duration::from_secs(1));
+        browse(&lab)?;
+        planning.join().expect("no panic")
+    })?;
+    let plan: Value = serde_json::from_slice(&output.stdout)?;
+    let hits = &plan["rules"]["removed"][0]["hits"];
+    assert_eq!(hits["sample"]["seconds"], json!(2));
+    let packets = |value: &Value| value["packets"].as_u64().expect("a number");
+    assert_eq!(
+        packets(&hits["sample"]),
+        packets(hits) + packets(&hits["replies"])
+    );
+    assert!(packets(&hits["sample"]) > 0, "{hits}");
+    let unhit = &plan["rules"]["changed"][0]["hits"]["sample"];
+    assert_eq!(packets(unhit), 0);
+    Ok(())
+}
+
+#[test]
+fn devices_that_come_and_go_are_shown() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    lab.apply(&policy, Mode::Native)?;
+    let outer: Vec<&str> = sample::POLICY
+        .lines()
+        .filter(|line| !line.contains("internal"))
+        .collect();
+    let outer = outer
+        .join("\n")
+        .replace("vlans: [untagged]", "outbound: enforce, vlans: [untagged]");
+    let outer = lab.mounts.write("outer.yaml", &(outer + "\n"))?;
+    let plan = planned(&lab, &outer, CHANGES)?;
+    assert_eq!(
+        devices(&plan),
+        ["attach external outbound", "release internal inbound"]
+    );
+    // Roles by other devices.
+    let exchanged = [
+        "--json",
+        "--interface",
+        "external=internal",
+        "--interface",
+        "internal=external",
+    ];
+    let output = expect_exit(&mut plan_command(&lab, &policy, &exchanged)?, CHANGES)?;
+    let plan: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        devices(&plan),
+        ["reassign internal inbound", "reassign external inbound"]
+    );
+    let mut command = lab.edge_filter(&["apply"])?;
+    expect_exit(command.arg(&outer), 0)?;
+    planned(&lab, &outer, NO_CHANGE)?;
+    Ok(())
+}
+
+#[test]
+fn a_plan_says_what_apply_would_refuse() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    lab.edge
+        .ip("addr add 192.0.2.77/24 dev external valid_lft 3600 preferred_lft 1800\n")?;
+    let plan = planned(&lab, &policy, CHANGES)?;
+    let told = plan["lock_out"].as_str().context("nothing is locked out")?;
+    ensure!(told.contains("the DHCP lease of 192.0.2.77"), "{told}");
+    let output = expect_exit(&mut plan_command(&lab, &policy, &[])?, CHANGES)?;
+    let told = String::from_utf8(output.stderr)?;
+    ensure!(told.contains("warning: `apply` refuses this"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_exits_with_1() -> Result<()> {
+    let lab = lab()?;
+    let wrong = lab.mounts.write("wrong.yaml", "version: 1\n")?;
+    expect_exit(&mut plan_command(&lab, &wrong, &[])?, FAILED)?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    let nowhere = ["--interface", "external=nowhere0"];
+    expect_exit(&mut plan_command(&lab, &policy, &nowhere)?, FAILED)?;
+    let unwritable = ["--out", "/nonexistent/plan.json"];
+    expect_exit(&mut plan_command(&lab, &policy, &unwritable)?, FAILED)?;
+    Ok(())
+}
+
+/// A plan to go from [`sample::POLICY`] to [`sample::longer`], and the planned policy.
+fn ready(lab: &Lab) -> Result<(PathBuf, PathBuf)> {
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    lab.apply(&policy, Mode::Native)?;
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    let plan = lab.mounts.inside("plan.json");
+    let mut command = plan_command(lab, &longer, &[])?;
+    command.arg("-o").arg(&plan);
+    expect_exit(&mut command, CHANGES)?;
+    Ok((plan, longer))
+}
+
+fn apply_plan(lab: &Lab, plan: &Path) -> Result<Command> {
+    let mut command = lab.edge_filter(&["apply", "--plan"])?;
+    command.arg(plan);
+    Ok(command)
+}
+
+/// Fails unless the plan is refused in these words, and what was enforced still is.
+fn refused(lab: &Lab, plan: &Path, words: &[&str]) -> Result<()> {
+    let before = lab.status()?;
+    let output = expect_exit(&mut apply_plan(lab, plan)?, FAILED)?;
+    let told = String::from_utf8(output.stderr)?;
+    for word in words {
+        ensure!(told.contains(word), "no word of \"{word}\" in:\n{told}");
+    }
+    ensure!(lab.status()?.policy == before.policy, "it was applied");
+    Ok(())
+}
+
+#[test]
+fn a_plan_is_applied_once() -> Result<()> {
+    let lab = lab()?;
+    let (plan, longer) = ready(&lab)?;
+    let output = expect_exit(&mut apply_plan(&lab, &plan)?, 0)?;
+    let told = String::from_utf8(output.stdout)?;
+    ensure!(told.contains("enforced as generation 2"), "{told}");
+    planned(&lab, &longer, NO_CHANGE)?;
+    let words = [
+        "generation 2 (sha256 ",
+        "is enforced, and generation 1 (sha256 ",
+    ];
+    refused(&lab, &plan, &words)
+}
+
+#[test]
+fn the_planned_text_is_applied_and_no_other() -> Result<()> {
+    let lab = lab()?;
+    let (plan, longer) = ready(&lab)?;
+    lab.mounts.write("longer.yaml", &sample::both_ways())?;
+    refused(&lab, &plan, &["longer.yaml was changed: its sha256 is "])?;
+    // The plan holds the text itself.
+    std::fs::remove_file(lab.mounts.outside("longer.yaml"))?;
+    expect_exit(&mut apply_plan(&lab, &plan)?, 0)?;
+    lab.mounts.write("longer.yaml", &sample::longer())?;
+    planned(&lab, &longer, NO_CHANGE)?;
+    Ok(())
+}
+
+#[test]
+fn a_plan_for_another_device_of_the_same_name_is_refused() -> Result<()> {
+    let lab = lab()?;
+    let (plan, _) = ready(&lab)?;
+    lab.edge
+        .ip("link del external\nlink add external type veth peer name elsewhere\n")?;
+    let words = [
+        "external inbound was filtered, and is not any more",
+        "external is another device: its index is ",
+    ];
+    refused(&lab, &plan, &words)
+}
+
+#[test]
+fn a_plan_of_what_is_not_enforced_any_more_is_refused() -> Result<()> {
+    let lab = lab()?;
+    let (plan, _) = ready(&lab)?;
+    lab.run(&["detach"], 0)?;
+    let output = expect_exit(&mut apply_plan(&lab, &plan)?, FAILED)?;
+    let told = String::from_utf8(output.stderr)?;
+    ensure!(
+        told.contains("nothing is enforced, and generation 1 "),
+        "{told}"
+    );
+    ensure!(lab.mounts.pins()?.is_empty(), "something is left");
+    // Nor is one that was made before anything was.
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    let mut command = plan_command(&lab, &longer, &[])?;
+    expect_exit(command.arg("-o").arg(&plan), CHANGES)?;
+    lab.apply(&longer, Mode::Native)?;
+    refused(&lab, &plan, &["is enforced, and nothing was"])
+}
