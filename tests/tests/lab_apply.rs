@@ -136,7 +136,7 @@ fn tables_beyond_the_budget_change_nothing() -> Result<()> {
     let words = [
         "its tables need",
         "may take 1 MiB",
-        "the ports of",
+        "the outcomes of",
         "--max-memory",
     ];
     let too_little = |policy: &Path| -> Result<Command> {
