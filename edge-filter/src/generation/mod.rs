@@ -17,6 +17,7 @@ pub mod detach;
 mod files;
 mod flows;
 pub mod history;
+pub mod keep;
 mod next;
 pub mod plan;
 mod reading;
