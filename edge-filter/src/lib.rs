@@ -3,11 +3,12 @@
 //! A rule's way runs through the modules in this order: [`policy`] (what was
 //! written, checked, and the reference model of what it means), [`compile`]
 //! (one table image per hook), [`kernel`] (load, attach, count). [`cost`] tells what
-//! packets cost by such tables. [`cli`] holds one file per command.
+//! packets cost by such tables. [`daemon`] watches the devices. [`cli`] holds one file per command.
 
 pub mod cli;
 pub mod compile;
 pub mod cost;
+pub mod daemon;
 pub mod generation;
 pub mod kernel;
 pub mod policy;

@@ -64,6 +64,7 @@ fn help() {
         "status -h",
         "counters -h",
         "detach -h",
+        "run -h",
     ]));
 }
 

@@ -27,7 +27,7 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
     report(&applied, &args.json)
 }
 
-fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {
+pub(super) fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {
     let mut overrides = Overrides::new();
     for (role, devices) in named {
         if overrides.insert(role.clone(), devices.clone()).is_some() {
