@@ -4,11 +4,13 @@
 //! written, checked, and the reference model of what it means), [`compile`]
 //! (one table image per hook), [`kernel`] (load, attach, count). [`generation`] goes
 //! from one policy to the next, and [`guard`] keeps one from being applied that would lock
-//! its administrator out. [`cost`] tells what packets cost by such tables. [`cli`] holds one file per command.
+//! its administrator out. [`daemon`] watches the devices. [`cost`] tells what packets cost by
+//! such tables. [`cli`] holds one file per command.
 
 pub mod cli;
 pub mod compile;
 pub mod cost;
+pub mod daemon;
 pub mod generation;
 pub mod guard;
 pub mod kernel;

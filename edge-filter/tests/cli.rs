@@ -65,6 +65,7 @@ fn help() {
         "status -h",
         "counters -h",
         "detach -h",
+        "run -h",
     ]));
 }
 

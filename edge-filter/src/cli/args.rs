@@ -79,6 +79,8 @@ pub(super) enum Command {
     Flows(JsonArgs),
     /// Take the filter off every device, and forget what was counted
     Detach,
+    /// Watch the devices, and filter those again that lose the filter (the daemon)
+    Run(RunArgs),
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +246,24 @@ pub(super) struct CountersArgs {
         value_parser = clap::value_parser!(u32).range(1..=86_400)
     )]
     pub(super) watch: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The policy's file, applied at the start and on SIGHUP; without it, what was
+    /// committed last is kept
+    pub(super) policy: Option<PathBuf>,
+    /// The devices that play a role, in the place of those that the policy names
+    #[arg(long, requires = "policy", value_name = "ROLE=DEVICE[,DEVICE]", value_parser = parse_interface)]
+    pub(super) interface: Vec<(String, Vec<String>)>,
+    /// Where the programs run on what arrives
+    #[arg(long, requires = "policy", value_enum, default_value_t = ModeArg::Auto)]
+    pub(super) mode: ModeArg,
+    /// What runs them on what leaves
+    #[arg(long, requires = "policy", value_enum, default_value_t = EgressArg::Auto)]
+    pub(super) egress: EgressArg,
+    #[command(flatten)]
+    pub(super) memory: MemoryArgs,
 }
 
 #[derive(Debug, Args)]

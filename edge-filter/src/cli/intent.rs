@@ -108,7 +108,7 @@ fn word<T: ValueEnum>(word: &str, path: &Path) -> Result<T, KernelError> {
     })
 }
 
-fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {
+pub(super) fn overrides(named: &[(String, Vec<String>)]) -> Result<Overrides, KernelError> {
     let mut overrides = Overrides::new();
     for (role, devices) in named {
         if overrides.insert(role.clone(), devices.clone()).is_some() {

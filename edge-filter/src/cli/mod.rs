@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod policy_file;
 mod rollback;
+mod run;
 mod stats;
 mod status;
 mod test;
@@ -60,5 +61,6 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Counters(args) => counters::run(&cli.instance(), args),
         Command::Flows(args) => flows::run(&cli.instance(), args),
         Command::Detach => detach::run(&cli.instance()),
+        Command::Run(args) => run::run(&cli.instance(), args),
     }
 }

@@ -20,12 +20,18 @@ pub(super) fn read(path: &Path) -> Result<Checked, Failure> {
 
 /// The same with the text; warnings go to standard error.
 pub(super) fn read_aloud(path: &Path) -> Result<(Checked, String), Failure> {
-    let text = read_text(path)?;
-    let checked = check(path, &text)?;
+    let (checked, text) = read_with_text(path)?;
     checked
         .warnings
         .iter()
         .for_each(|warning| complain(&warning.to_string()));
+    Ok((checked, text))
+}
+
+/// The same with the text, and nothing is said.
+pub(super) fn read_with_text(path: &Path) -> Result<(Checked, String), Failure> {
+    let text = read_text(path)?;
+    let checked = check(path, &text)?;
     Ok((checked, text))
 }
 

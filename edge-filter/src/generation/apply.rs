@@ -8,7 +8,7 @@ use super::attached::enforced;
 use super::change::Former;
 use super::flows::Flows;
 use super::next::Next;
-use super::plan::HookPlan;
+use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
@@ -28,7 +28,7 @@ pub struct Source<'p> {
 }
 
 /// How a policy takes the place of another.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Manner {
     /// Where its programs may run.
     pub(super) sites: Sites,
@@ -38,6 +38,19 @@ pub(super) struct Manner {
     pub(super) restores: Option<u64>,
     /// The trial that it confirms, if that is not over.
     pub(super) confirms: Option<TrialRecord>,
+    /// The trial that it goes on with, to the same deadline.
+    pub(super) continues: Option<TrialRecord>,
+    /// The generation that it repairs. Devices that it cannot see stay filtered.
+    pub(super) repairs: Option<u64>,
+    /// The devices that are not there.
+    pub(super) absent: Absent,
+}
+
+impl Manner {
+    /// Whether it holds for some time only.
+    pub(super) fn is_trial(&self) -> bool {
+        self.trial.is_some() || self.continues.is_some()
+    }
 }
 
 /// Applies `plans`, the hooks of the policy of `source`; with `trial`, only for so long,
@@ -95,7 +108,7 @@ pub(super) fn enforce(
     let before = enforced(instance)?;
     let generation = next_generation(instance, &records)?;
     let mut former = Former::all(instance)?;
-    let on_trial = manner.trial.is_some();
+    let on_trial = manner.is_trial();
     let flows = Flows::prepare(
         instance,
         source.policy,

@@ -32,6 +32,7 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let manner = Manner {
             sites: record.sites,
             confirms: record.trial,
+            absent: record.absent.clone(),
             ..Manner::default()
         };
         enforce(instance, source, plans, manner)

@@ -49,6 +49,10 @@ impl Committed {
                 of_role.push(hook.device.clone());
             }
         }
+        for (role, absent) in &record.absent {
+            let of_role = devices.entry(role.clone()).or_default();
+            of_role.extend(absent.iter().cloned());
+        }
         Self {
             version: VERSION,
             generation: record.generation,
@@ -63,20 +67,23 @@ impl Committed {
 }
 
 /// Enters the generation of `record`, which enforces everywhere, into the history, and
-/// drops what is too old.
+/// drops what is too old. A repair takes the place of the generation that it repairs.
 ///
 /// # Errors
 /// The history cannot be read or written.
 pub(super) fn commit(instance: &Instance, record: &Record) -> Result<(), KernelError> {
     let history = instance.state.history()?;
-    let before = match record.restores {
-        Some(restored) => find(&history, restored).and_then(|restored| restored.before),
+    let before = match record.repairs.or(record.restores) {
+        Some(other) => find(&history, other).and_then(|other| other.before),
         None => history.first().map(|newest| newest.generation),
     };
     instance.state.keep(&Committed::of(record, before))?;
     let history = instance.state.history()?;
     let kept = worth_keeping(&history);
-    for old in history.iter().filter(|old| !kept.contains(&old.generation)) {
+    let is_old = |old: &&Committed| {
+        !kept.contains(&old.generation) || record.repairs == Some(old.generation)
+    };
+    for old in history.iter().filter(is_old) {
         instance.state.forget(old.generation)?;
     }
     Ok(())

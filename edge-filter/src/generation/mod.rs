@@ -21,6 +21,7 @@ pub mod difference;
 mod files;
 mod flows;
 pub mod history;
+pub mod keep;
 mod next;
 pub mod plan;
 pub mod planned;

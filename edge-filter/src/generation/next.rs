@@ -12,6 +12,7 @@ use super::rules::RuleChanges;
 use super::tally::{self, await_programs};
 use super::trial::{Opened, remove_successors};
 use crate::kernel::KernelError;
+use crate::kernel::attachment::Whereabouts;
 use crate::policy::Direction;
 
 /// A generation on its way.
@@ -62,7 +63,7 @@ impl<'a> Next<'a> {
             generation: self.generation,
             sites: self.manner.sites,
             flows: self.flows.as_ref().map(Flows::table),
-            on_trial: self.manner.trial.is_some(),
+            on_trial: self.manner.is_trial(),
         };
         for plan in plans {
             let change = Change::load(plan, loading, former)?;
@@ -77,8 +78,10 @@ impl<'a> Next<'a> {
         former: &mut Vec<Former>,
         records: &[Record],
     ) -> Result<(), KernelError> {
-        if self.manner.trial.is_some() {
-            for former in former.drain(..) {
+        if self.manner.is_trial() {
+            // What is left belongs to devices that are gone.
+            let there = former.extract_if(.., |former| former.whereabouts != Whereabouts::Nowhere);
+            for former in there {
                 let opened = Opened::load(self.instance, self.generation, former, records)?;
                 self.opened.extend(opened);
             }
@@ -124,10 +127,15 @@ impl<'a> Next<'a> {
                 .because(format!("it was over at {}", confirmed.deadline))
                 .try_this("apply the policy again, with a longer --confirm"));
         }
-        let Some(duration) = self.manner.trial else {
-            return Ok(());
+        let trial = match (self.manner.continues, self.manner.trial) {
+            (Some(trial), _) if trial.is_over()? => {
+                return Err(KernelError::new("go on with the trial")
+                    .because(format!("it was over at {}", trial.deadline)));
+            }
+            (Some(trial), _) => trial,
+            (None, Some(duration)) => TrialRecord::of(duration)?,
+            (None, None) => return Ok(()),
         };
-        let trial = TrialRecord::of(duration)?;
         for change in &mut self.changes {
             change.set_deadline(trial.since_boot())?;
         }
@@ -240,6 +248,8 @@ impl<'a> Next<'a> {
         record.flows = self.flows.as_ref().map(Flows::made_by);
         record.trial = self.trial;
         record.restores = self.manner.restores;
+        record.repairs = self.manner.repairs;
+        record.absent = self.manner.absent.clone();
         Ok(record)
     }
 
@@ -265,6 +275,11 @@ impl<'a> Next<'a> {
     ) -> Applied {
         let (instance, own) = (self.instance, self.generation);
         let released = if self.trial.is_some() {
+            for former in former {
+                let gone = former.release();
+                self.warnings
+                    .extend(gone.err().map(|error| error.to_string()));
+            }
             let gone = await_programs()
                 .and_then(|()| remove_successors(instance, |generation| generation != own));
             self.warnings
@@ -308,6 +323,10 @@ impl<'a> Next<'a> {
             .extend(kept.err().map(|error| error.to_string()));
         for former in former {
             let direction = former.pin.direction;
+            if self.manner.repairs.is_some() && former.whereabouts == Whereabouts::Elsewhere {
+                all_ended = false;
+                continue;
+            }
             match former.release() {
                 Ok(device) => released.extend(device.map(|device| (device, direction))),
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! Which devices get which tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::compile::TableImage;
 use crate::compile::budget::{Budget, compile_all};
@@ -24,6 +24,9 @@ pub struct HookPlan {
 /// The devices of each role, where the command line names them.
 pub type Overrides = HashMap<String, Vec<String>>;
 
+/// The devices of each role that are to be filtered as soon as they are there.
+pub type Absent = BTreeMap<String, Vec<String>>;
+
 /// What `policy` enforces on this machine: the hooks of `docs/verdicts.md` §15.
 ///
 /// # Errors
@@ -34,6 +37,20 @@ pub fn plan(
     overrides: &Overrides,
     budget: Budget,
 ) -> Result<Vec<HookPlan>, KernelError> {
+    plan_but_for(policy, overrides, budget, |_| false).map(|(plans, _)| plans)
+}
+
+/// The same, but for the devices that `leaves` names.
+///
+/// # Errors
+/// As [`plan`].
+pub(super) fn plan_but_for(
+    policy: &Policy,
+    overrides: &Overrides,
+    budget: Budget,
+    leaves: impl Fn(&str) -> bool,
+) -> Result<(Vec<HookPlan>, Absent), KernelError> {
+    let mut absent = Absent::new();
     check_overrides(policy, overrides)?;
     let devices_of = |interface: &'_ Interface| {
         let named = overrides.get(&interface.name);
@@ -58,6 +75,10 @@ pub fn plan(
                 .try_this(format!("name one with --interface {role}=DEVICE")));
         }
         for name in &devices {
+            if leaves(name) {
+                absent.entry(role.clone()).or_default().push(name.clone());
+                continue;
+            }
             let device = device::find(name)?;
             if let Some(other) = plans.iter().find(|plan| plan.device.index == device.index) {
                 let attaching = KernelError::new(format!("attach the role '{role}' to {name}"));
@@ -79,7 +100,7 @@ pub fn plan(
             }));
         }
     }
-    Ok(plans)
+    Ok((plans, absent))
 }
 
 fn check_overrides(policy: &Policy, overrides: &Overrides) -> Result<(), KernelError> {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::history::Committed;
+use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
 use crate::kernel::KernelError;
@@ -56,6 +57,14 @@ pub struct Record {
     /// The generation whose policy was taken up again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<u64>,
+    /// The devices of each role that were not there when it was applied, and are to be
+    /// filtered when they are.
+    #[serde(default, skip_serializing_if = "Absent::is_empty")]
+    pub absent: Absent,
+    /// The generation that it is in the place of: the same policy, because a device was not
+    /// filtered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<u64>,
 }
 
 /// The trial of a generation.
@@ -152,6 +161,8 @@ impl Record {
             sites,
             trial: None,
             restores: None,
+            absent: Absent::new(),
+            repairs: None,
         }
     }
 

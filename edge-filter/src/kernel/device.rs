@@ -91,6 +91,26 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
     Ok(describe(&message, name))
 }
 
+/// Whether there is a device named `name`, of whatever kind; where the kernel does not
+/// tell, [`find`] says why.
+#[must_use]
+pub fn is_there(name: &str) -> bool {
+    !can_be_name(name)
+        || ask(0, Some(LinkAttribute::IfName(name.to_owned())))
+            .map_or_else(|error| error.raw_os_error() != Some(libc::ENODEV), |_| true)
+}
+
+/// The index of the device named `name`, of whatever kind; none if it is not there.
+#[must_use]
+pub fn index_of(name: &str) -> Option<u32> {
+    let by_name = can_be_name(name).then(|| LinkAttribute::IfName(name.to_owned()))?;
+    ask(0, Some(by_name)).ok().map(|link| link.header.index)
+}
+
+fn can_be_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0')
+}
+
 /// The device of this network namespace with the number `index`. Numbers are given
 /// out in each namespace anew: whoever holds one from another namespace must see
 /// whether this is still the same device.

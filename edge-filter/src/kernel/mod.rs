@@ -15,6 +15,7 @@ pub mod device;
 mod error;
 pub mod flow_table;
 mod link;
+pub mod link_events;
 mod netlink;
 pub mod object;
 pub mod offload;

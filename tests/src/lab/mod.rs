@@ -18,6 +18,7 @@ use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 
 pub mod conversation;
+pub mod daemon;
 mod ethtool;
 pub mod foreign;
 pub mod frame;

@@ -1,0 +1,29 @@
+//! `edge-filter run`: the daemon.
+
+use std::sync::Arc;
+
+use super::args::RunArgs;
+use super::failure::Failure;
+use super::intent::overrides;
+use super::policy_file;
+use crate::daemon::{self, Given};
+use crate::generation::Instance;
+use crate::generation::sites::Sites;
+
+pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
+    let given = match args.policy.clone() {
+        Some(path) => Some(Given {
+            read: Arc::new(move || {
+                policy_file::read_with_text(&path).map_err(|failure| failure.to_string())
+            }),
+            overrides: overrides(&args.interface)?,
+            sites: Sites {
+                mode: args.mode.into(),
+                egress: args.egress.into(),
+            },
+            budget: args.memory.budget(),
+        }),
+        None => None,
+    };
+    Ok(daemon::run(instance, given)?)
+}

@@ -1,0 +1,389 @@
+//! The daemon's loop: one thing at a time is done, on a thread of its own, while signals,
+//! events and the watchdog are listened to.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::Given;
+use super::log::{Log, Priority};
+use super::notify::Notifier;
+use super::pace::Pace;
+use super::work::{Reloaded, Repaired, reload, repair};
+use crate::generation::Instance;
+use crate::generation::applied::Applied;
+use crate::generation::keep::{Followed, Standing, standing};
+use crate::kernel::KernelError;
+use crate::kernel::link_events::LinkEvents;
+
+/// What takes longer than this has gone wrong: the watchdog is told nothing any more.
+const LONGEST_WORK: Duration = Duration::from_mins(2);
+
+/// How long after a trial's deadline the devices are looked at: the program notices it one
+/// tick late at most.
+const AFTER_DEADLINE: Duration = Duration::from_millis(20);
+
+/// What is being done.
+struct Work {
+    since: Instant,
+    done: JoinHandle<Outcome>,
+}
+
+/// What became of it.
+enum Outcome {
+    Looked(Result<Option<Standing>, KernelError>),
+    Repaired(Repaired),
+    Reloaded(Vec<String>, Reloaded),
+}
+
+struct Daemon<'a> {
+    instance: &'a Instance,
+    given: Option<Given>,
+    log: Log,
+    notifier: Notifier,
+    pace: Pace,
+    work: Option<Work>,
+    /// The given policy is to be applied, as soon as nothing else is done.
+    reload: bool,
+    /// Systemd waits to be told that it is ready.
+    unready: bool,
+    /// It was told once.
+    started: bool,
+    /// Why the given policy was not applied.
+    idle_because: Option<KernelError>,
+    status: String,
+    said: Option<String>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// As [`super::run`].
+pub(super) async fn serve(
+    instance: &Instance,
+    given: Option<Given>,
+    log: Log,
+) -> Result<(), KernelError> {
+    let mut events = LinkEvents::listen()?;
+    let mut terminated = listen(SignalKind::terminate())?;
+    let mut interrupted = listen(SignalKind::interrupt())?;
+    let mut hang_ups = listen(SignalKind::hangup())?;
+    let mut watchdog = Notifier::watchdog().map(interval);
+    if let Some(watchdog) = &mut watchdog {
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    let mut daemon = Daemon {
+        instance,
+        reload: given.is_some(),
+        given,
+        log,
+        notifier: Notifier::new(log),
+        pace: Pace::new(Instant::now()),
+        work: None,
+        unready: true,
+        started: false,
+        idle_because: None,
+        status: String::new(),
+        said: None,
+    };
+    loop {
+        daemon.begin_due();
+        let (next, is_idle) = (daemon.pace.next(), daemon.work.is_none());
+        tokio::select! {
+            _ = terminated.recv() => break,
+            _ = interrupted.recv() => break,
+            _ = hang_ups.recv() => daemon.hang_up(),
+            changed = events.changed() => {
+                changed?;
+                daemon.pace.event(Instant::now());
+            }
+            outcome = finished(&mut daemon.work) => daemon.conclude(outcome?)?,
+            () = sleep_until(next.into()), if is_idle => {}
+            () = tick(&mut watchdog) => daemon.tell_watchdog(),
+        }
+    }
+    daemon.end().await
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, KernelError> {
+    signal(kind).map_err(|error| KernelError::new("listen for signals").because(error))
+}
+
+/// The watchdog's next tick; never where there is none.
+async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(watchdog) => drop(watchdog.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// What became of the work, when it is done; never while there is none.
+async fn finished(work: &mut Option<Work>) -> Result<Outcome, KernelError> {
+    let Some(running) = work else {
+        return std::future::pending().await;
+    };
+    let outcome = (&mut running.done).await;
+    *work = None;
+    outcome.map_err(|error| KernelError::new("go on").because(io::Error::other(error)))
+}
+
+impl Daemon<'_> {
+    /// Begins what is due, if nothing else is being done.
+    fn begin_due(&mut self) {
+        if self.work.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(given) = self.given.clone().filter(|_| self.reload) {
+            self.reload = false;
+            self.begin(move |instance| {
+                let (warnings, reloaded) = reload(instance, &given);
+                Outcome::Reloaded(warnings, reloaded)
+            });
+        } else if self.pace.next() <= now {
+            self.pace.look(now);
+            self.begin(|instance| Outcome::Looked(standing(instance)));
+        }
+    }
+
+    fn begin(&mut self, work: impl FnOnce(&Instance) -> Outcome + Send + 'static) {
+        let instance = self.instance.clone();
+        self.work = Some(Work {
+            since: Instant::now(),
+            done: spawn_blocking(move || work(&instance)),
+        });
+    }
+
+    fn hang_up(&mut self) {
+        self.notifier.reloading();
+        self.unready = true;
+        self.pace.not_after(Instant::now());
+        if self.given.is_some() {
+            self.reload = true;
+        } else {
+            let text = "SIGHUP: there is no policy to read again; looking after what is enforced";
+            self.log.say(Priority::Notice, text);
+        }
+    }
+
+    fn tell_watchdog(&self) {
+        let is_stuck = |work: &Work| work.since.elapsed() > LONGEST_WORK;
+        if !self.work.as_ref().is_some_and(is_stuck) {
+            self.notifier.alive();
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) -> Result<(), KernelError> {
+        match outcome {
+            Outcome::Looked(standing) => self.looked(standing)?,
+            Outcome::Repaired(repaired) => self.repaired(repaired),
+            Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
+        }
+        Ok(())
+    }
+
+    fn looked(
+        &mut self,
+        standing: Result<Option<Standing>, KernelError>,
+    ) -> Result<(), KernelError> {
+        let now = Instant::now();
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(error) => {
+                let pause = self.pace.failed(Vec::new(), now);
+                self.complain(&error, pause);
+                return self.tell(&format!("cannot look: {}", first_line(&error)), false);
+            }
+        };
+        let Some(standing) = standing else {
+            self.pace.succeeded();
+            return self.tell("nothing is enforced, and nothing was committed", true);
+        };
+        if let Some(duration) = standing.trial_ends_in {
+            self.pace.not_after(now + duration + AFTER_DEADLINE);
+        }
+        if standing.missing.is_empty() {
+            self.pace.succeeded();
+            self.said = None;
+        } else if self.pace.may_try(&standing.missing, now) {
+            let missing = standing.missing;
+            self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
+            return Ok(());
+        }
+        self.tell(&in_words(&standing), false)
+    }
+
+    fn repaired(&mut self, repaired: Repaired) {
+        let now = Instant::now();
+        for (applied, took) in &repaired.applied {
+            self.say_applied("filtered again", applied);
+            self.log.say(
+                Priority::Info,
+                &format!("that took {} ms", took.as_millis()),
+            );
+        }
+        if repaired.failed.is_empty() {
+            self.pace.succeeded();
+        } else {
+            let pause = self.pace.failed(repaired.missing, now);
+            for (_, error) in &repaired.failed {
+                self.complain(error, pause);
+            }
+        }
+        // How things stand now.
+        self.pace.event(now);
+    }
+
+    fn reloaded(&mut self, warnings: &[String], reloaded: Reloaded) {
+        for warning in warnings {
+            self.log.say(Priority::Warning, warning);
+        }
+        self.idle_because = None;
+        let error = match reloaded {
+            Reloaded::Followed(Followed::Applied(applied)) => {
+                self.say_applied("applied", &applied);
+                None
+            }
+            Reloaded::Followed(Followed::Unchanged) => {
+                let text = "the policy is the one that was committed last";
+                self.log.say(Priority::Info, text);
+                None
+            }
+            Reloaded::Followed(Followed::OnTrial(deadline)) => {
+                self.log.say(
+                    Priority::Warning,
+                    &format!(
+                        "the policy is not applied: a trial is running until {deadline}\n  help: \
+                         `edge-filter confirm` keeps it, `edge-filter rollback` ends it; reload \
+                         after that"
+                    ),
+                );
+                None
+            }
+            Reloaded::Invalid(message) => {
+                self.log.say(Priority::Error, &message);
+                Some(KernelError::new("apply the policy").because("it is not valid"))
+            }
+            Reloaded::Refused(error) => {
+                self.log.say(Priority::Error, &format!("error: {error}"));
+                Some(error)
+            }
+        };
+        if error.is_some() {
+            let text = "what is enforced stays";
+            self.log.say(Priority::Error, text);
+        }
+        self.idle_because = error;
+        self.pace.not_after(Instant::now());
+    }
+
+    /// Tells systemd how things stand, if that is news. Having nothing to look after is no
+    /// way to start for a daemon whose own policy was refused.
+    fn tell(&mut self, status: &str, is_idle: bool) -> Result<(), KernelError> {
+        if self.unready && !self.reload {
+            self.unready = false;
+            let cannot_begin = is_idle && !self.started;
+            if let Some(error) = self.idle_because.take().filter(|_| cannot_begin) {
+                return Err(error);
+            }
+            self.started = true;
+            self.log.say(Priority::Info, status);
+            self.notifier.ready(status);
+        } else if self.status != status {
+            self.log.say(Priority::Info, status);
+            self.notifier.status(status);
+        }
+        status.clone_into(&mut self.status);
+        Ok(())
+    }
+
+    fn say_applied(&self, what: &str, applied: &Applied) {
+        for warning in &applied.warnings {
+            self.log
+                .say(Priority::Warning, &format!("warning: {warning}"));
+        }
+        let hooks: Vec<String> = applied
+            .hooks
+            .iter()
+            .map(|hook| {
+                format!(
+                    "{} {} by {}",
+                    hook.device,
+                    hook.direction,
+                    hook.site.in_words()
+                )
+            })
+            .collect();
+        let Applied {
+            policy, generation, ..
+        } = applied;
+        let text = format!(
+            "{what}: policy '{policy}' as generation {generation}: {}",
+            hooks.join(", ")
+        );
+        self.log.say(Priority::Notice, &text);
+    }
+
+    /// The same words again are not worth an error.
+    fn complain(&mut self, error: &KernelError, pause: Duration) {
+        let text = format!("error: {error}");
+        let priority = match &self.said {
+            Some(said) if *said == text => Priority::Info,
+            _ => Priority::Error,
+        };
+        let again = format!("{text}\n  trying again in {pause:?}");
+        self.log.say(priority, &again);
+        self.said = Some(text);
+    }
+
+    /// What was begun is finished first: it is whole or not at all, but quickly done.
+    async fn end(mut self) -> Result<(), KernelError> {
+        self.notifier.stopping();
+        if self.work.is_some() {
+            let outcome = finished(&mut self.work).await?;
+            self.unready = false;
+            if !matches!(outcome, Outcome::Looked(_)) {
+                self.conclude(outcome)?;
+            }
+        }
+        let text = "ended; what is enforced stays enforced";
+        self.log.say(Priority::Notice, text);
+        Ok(())
+    }
+}
+
+fn first_line(error: &KernelError) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn in_words(standing: &Standing) -> String {
+    let Standing {
+        policy, generation, ..
+    } = standing;
+    let on_trial = match standing.trial_ends_in {
+        Some(_) => ", on trial",
+        None => "",
+    };
+    let filtered = match &*standing.filtered {
+        [] => "no device is filtered".to_owned(),
+        devices => format!("filtered: {}", devices.join(", ")),
+    };
+    let missing: Vec<&str> = standing
+        .missing
+        .iter()
+        .map(|missing| &*missing.device)
+        .collect();
+    let missing = match &*missing {
+        [] => String::new(),
+        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
+    };
+    format!("policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}")
+}

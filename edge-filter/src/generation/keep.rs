@@ -1,0 +1,312 @@
+//! What is enforced is kept: which devices should be filtered and are not, and how they
+//! are filtered again.
+//!
+//! What should be filtered is said by the trial that is running, else by the generation
+//! that was committed last: its roles' devices, by the names that they had and by the
+//! names that the filtered ones have now. A device that is there and lacks a hook is
+//! *missing*; one that is not there is nobody's fault. A repair is the same policy once
+//! more, as a generation of its own, by the very code of `apply`: whole or not at all. It
+//! takes the place of the one that it repairs in the history, and no trial ends by it: a
+//! running one goes on, to the same deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::applied::Applied;
+use super::apply::{Manner, Source, enforce, locked};
+use super::attached::{Attached, attached, on_trial};
+use super::plan::{Absent, Overrides, plan_but_for};
+use super::reading::steadily;
+use super::record::{PolicyRecord, Record, TrialRecord};
+use super::sites::Sites;
+use super::{Instance, history};
+use crate::compile::budget::Budget;
+use crate::kernel::KernelError;
+use crate::kernel::device;
+use crate::kernel::trial::SinceBoot;
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The generation whose policy should decide.
+    pub generation: u64,
+    /// The name of its policy.
+    pub policy: String,
+    /// The devices that are filtered as they should be.
+    pub filtered: Vec<String>,
+    /// Those that are there and not filtered, or on one side only.
+    pub missing: Vec<Missing>,
+    /// How long its trial lasts, if it is one.
+    pub trial_ends_in: Option<Duration>,
+}
+
+/// A device that should be filtered and is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its name.
+    pub device: String,
+    /// Its index: another one is another device.
+    pub index: u32,
+}
+
+/// What is to be followed: a policy, and the choices that belong to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'w> {
+    /// The policy.
+    pub source: Source<'w>,
+    /// The devices of roles, in the place of those that it names.
+    pub overrides: &'w Overrides,
+    /// Where its programs may run.
+    pub sites: Sites,
+    /// What its tables may take.
+    pub budget: Budget,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub enum Followed {
+    /// It is enforced now, on the devices that are there.
+    Applied(Box<Applied>),
+    /// It was committed already, for these devices.
+    Unchanged,
+    /// Nothing was done: a trial is running until then.
+    OnTrial(Timestamp),
+}
+
+/// What should be enforced, and what is.
+struct Intent {
+    generation: u64,
+    policy: PolicyRecord,
+    applied_at: Timestamp,
+    sites: Sites,
+    restores: Option<u64>,
+    devices: BTreeMap<String, Vec<String>>,
+    trial: Option<TrialRecord>,
+    filtered: Vec<String>,
+    missing: Vec<Missing>,
+}
+
+/// How things stand; none if nothing was committed and no trial is running.
+///
+/// # Errors
+/// The kernel or the state directory cannot be read.
+pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
+    steadily(instance, || {
+        let Some(intent) = Intent::read(instance)? else {
+            return Ok(None);
+        };
+        let now = SinceBoot::now()?;
+        Ok(Some(Standing {
+            generation: intent.generation,
+            policy: intent.policy.name,
+            filtered: intent.filtered,
+            missing: intent.missing,
+            trial_ends_in: intent
+                .trial
+                .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
+        }))
+    })
+}
+
+/// Filters again what is missing: all of it, or `only` that device. None if nothing is.
+///
+/// # Errors
+/// Whatever failed; what was enforced before is enforced still.
+pub fn restore(instance: &Instance, only: Option<&str>) -> Result<Option<Applied>, KernelError> {
+    locked(instance, || {
+        history::catch_up(instance)?;
+        let Some(intent) = Intent::read(instance)? else {
+            return Ok(None);
+        };
+        let wanted = |missing: &&Missing| only.is_none_or(|only| only == missing.device);
+        let (wanted, others): (Vec<_>, Vec<_>) = intent.missing.iter().partition(wanted);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let policy = intent.policy.read(intent.generation, intent.applied_at)?;
+        let devices: Overrides = intent.devices.clone().into_iter().collect();
+        let leaves =
+            |name: &str| others.iter().any(|other| other.device == name) || !device::is_there(name);
+        // It had room when it was applied.
+        let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;
+        let source = Source {
+            policy: &policy,
+            text: &intent.policy.text,
+            planned: None,
+        };
+        let manner = Manner {
+            sites: intent.sites,
+            restores: intent.restores,
+            continues: intent.trial,
+            repairs: Some(intent.generation),
+            absent,
+            ..Manner::default()
+        };
+        enforce(instance, source, plans, manner).map(Some)
+    })
+}
+
+/// Enforces a policy on those of its devices that are there, unless it is what was
+/// committed last, or a trial is running.
+///
+/// # Errors
+/// As [`super::apply::apply`].
+pub fn follow(instance: &Instance, wish: Wish<'_>) -> Result<Followed, KernelError> {
+    locked(instance, || {
+        history::catch_up(instance)?;
+        let records = instance.state.records()?;
+        if let Some(trial) = running(&records, &attached(instance, &records)?)
+            && let Some(TrialRecord { deadline, .. }) = trial.trial
+        {
+            return Ok(Followed::OnTrial(deadline));
+        }
+        let leaves = |name: &str| !device::is_there(name);
+        let (plans, absent) =
+            plan_but_for(wish.source.policy, wish.overrides, wish.budget, leaves)?;
+        let mut devices = absent.clone();
+        for plan in &plans {
+            add(&mut devices, &plan.interface, &plan.device.name);
+        }
+        let history = instance.state.history()?;
+        let is_committed = history.first().is_some_and(|last| {
+            last.policy.text == wish.source.text
+                && last.sites == wish.sites
+                && is_same(&last.devices, &devices)
+        });
+        if is_committed {
+            return Ok(Followed::Unchanged);
+        }
+        let manner = Manner {
+            sites: wish.sites,
+            absent,
+            ..Manner::default()
+        };
+        enforce(instance, wish.source, plans, manner)
+            .map(|applied| Followed::Applied(applied.into()))
+    })
+}
+
+impl Intent {
+    fn read(instance: &Instance) -> Result<Option<Self>, KernelError> {
+        let records = instance.state.records()?;
+        let attached = attached(instance, &records)?;
+        let mut intent = if let Some(record) = running(&records, &attached) {
+            Self::of_trial(record)
+        } else {
+            let history = instance.state.history()?;
+            let Some(last) = history.into_iter().next() else {
+                return Ok(None);
+            };
+            Self {
+                generation: last.generation,
+                policy: last.policy,
+                applied_at: last.applied_at,
+                sites: last.sites,
+                restores: last.restores,
+                devices: last.devices,
+                trial: None,
+                filtered: Vec::new(),
+                missing: Vec::new(),
+            }
+        };
+        intent.name_as_now(&attached);
+        let record = records
+            .iter()
+            .find(|record| record.generation == intent.generation);
+        intent.look(record, &attached);
+        Ok(Some(intent))
+    }
+
+    fn of_trial(record: &Record) -> Self {
+        let mut devices = record.absent.clone();
+        for hook in record.hooks.iter().filter(|hook| !hook.passes) {
+            add(&mut devices, &hook.interface, &hook.device);
+        }
+        Self {
+            generation: record.generation,
+            policy: record.policy.clone(),
+            applied_at: record.applied_at,
+            sites: record.sites,
+            restores: record.restores,
+            devices,
+            trial: record.trial,
+            filtered: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// A device that was renamed stays filtered, in its role; its former name is still one
+    /// of the role's, unless a device of another role bears it now.
+    fn name_as_now(&mut self, attached: &[Attached]) {
+        let held: BTreeMap<&str, &str> = attached
+            .iter()
+            .filter(|link| link.running.is_ok())
+            .filter_map(|link| {
+                let (generation, hook) = link.place.as_ref()?;
+                let own = *generation == self.generation && !hook.passes;
+                own.then_some((&*link.device, &*hook.interface))
+            })
+            .collect();
+        for (role, names) in &mut self.devices {
+            names.retain(|name| held.get(&**name).is_none_or(|holder| holder == role));
+        }
+        for (name, role) in held {
+            add(&mut self.devices, role, name);
+        }
+    }
+
+    /// Finds the devices that are filtered, and those that should be.
+    fn look(&mut self, record: Option<&Record>, attached: &[Attached]) {
+        for (role, names) in &self.devices {
+            // Where no record says so, one hook is what every device has at least.
+            let sides: BTreeSet<_> = record
+                .into_iter()
+                .flat_map(|record| &record.hooks)
+                .filter(|hook| hook.interface == *role && !hook.passes)
+                .map(|hook| hook.direction)
+                .collect();
+            for name in names {
+                let filtered = attached.iter().filter(|link| {
+                    link.device == *name && link.running.is_ok() && link.trouble().is_none()
+                });
+                if filtered.count() >= sides.len().max(1) {
+                    self.filtered.push(name.clone());
+                } else if let Some(index) = device::index_of(name) {
+                    self.missing.push(Missing {
+                        device: name.clone(),
+                        index,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The record of the trial that is running.
+fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Option<&'r Record> {
+    let trial = on_trial(attached).filter(|trial| !trial.is_over)?;
+    records
+        .iter()
+        .find(|record| record.generation == trial.generation)
+}
+
+fn add(devices: &mut Absent, role: &str, name: &str) {
+    let of_role = devices.entry(role.to_owned()).or_default();
+    if !of_role.iter().any(|known| known == name) {
+        of_role.push(name.to_owned());
+    }
+}
+
+/// Whether both name the same devices for each role, in whatever order.
+fn is_same(one: &Absent, other: &Absent) -> bool {
+    let sets = |devices: &Absent| -> BTreeMap<String, BTreeSet<String>> {
+        let roles = devices.iter().map(|(role, names)| {
+            let names = names.iter().cloned().collect();
+            (role.clone(), names)
+        });
+        roles.collect()
+    };
+    sets(one) == sets(other)
+}
