@@ -201,7 +201,7 @@ impl Line {
     fn read(&self, tuple: &Tuple, mut interrupt: impl FnMut()) -> Option<Outcome> {
         let version = self.version.load();
         interrupt();
-        let mut differs = self.transport.load() ^ tuple.transport();
+        let mut differs = version & 1 | (self.transport.load() ^ tuple.transport());
         let [first, rest @ ..] = addresses(tuple);
         let [own_first, own_rest @ ..] = &self.addresses;
         interrupt();
@@ -215,7 +215,6 @@ impl Line {
         interrupt();
         let outcome = self.outcome.load();
         interrupt();
-        // While a line is written its transport is that of no tuple.
         if differs != 0 || self.version.load() != version {
             return None;
         }

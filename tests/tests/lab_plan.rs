@@ -356,3 +356,17 @@ fn a_plan_of_what_is_not_enforced_any_more_is_refused() -> Result<()> {
     lab.apply(&longer, Mode::Native)?;
     refused(&lab, &plan, &["is enforced, and nothing was"])
 }
+
+/// A plan is not written over the policy that it is about.
+#[test]
+fn a_plan_does_not_take_the_place_of_its_policy() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    let out = policy.to_str().context("a name")?;
+    let output = expect_exit(&mut plan_command(&lab, &policy, &["--out", out])?, 1)?;
+    let message = String::from_utf8(output.stderr)?;
+    ensure!(message.contains("the policy's own file"), "{message}");
+    let left = std::fs::read_to_string(lab.mounts.outside("policy.yaml"))?;
+    ensure!(left == sample::POLICY, "{left}");
+    Ok(())
+}

@@ -467,3 +467,54 @@ fn a_trial_reverts_what_leaves_by_tcx() -> Result<()> {
 fn a_trial_reverts_what_leaves_by_clsact() -> Result<()> {
     reverts_both_ways("clsact")
 }
+
+/// The device that was filtered before the trial is filtered again, under whichever name,
+/// and not another one that has taken its name.
+#[test]
+fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.try_out(&moved, Mode::Native, "120s")?;
+    lab.edge.ip(
+        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+         link add internal type veth peer name again\n",
+    )?;
+    lab.run(&["rollback"], 0)?;
+    let filtered = lab.edge.devices()?;
+    assert!(filtered["roamer"].is_some(), "{filtered:?}");
+    assert_eq!(filtered["internal"], None, "{filtered:?}");
+    assert_eq!(lab.json(&["status"])?["policy"]["generation"], 3);
+    Ok(())
+}
+
+/// A device that the next trial does not see keeps its program, and with it the one that
+/// decides when its own trial is over: without that it would drop everything.
+#[test]
+fn a_trial_takes_nothing_from_one_in_another_namespace() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.try_out(&first, Mode::Native, "120s")?;
+    lab.edge
+        .ip("link set internal down\nlink set internal name roamer\n")?;
+    lab.edge
+        .ip(&format!("link set roamer netns {}\n", lab.world.path()))?;
+    lab.edge
+        .ip("link add internal type veth peer name again\n")?;
+    lab.try_out(&moved, Mode::Native, "120s")?;
+    let pins = lab.mounts.pins()?;
+    let successors: Vec<&PathBuf> = pins
+        .iter()
+        .filter(|pin| {
+            pin.parent()
+                .is_some_and(|place| place.ends_with("successors"))
+        })
+        .collect();
+    let of = |generation: &str| {
+        let names = successors
+            .iter()
+            .filter_map(|pin| pin.file_name()?.to_str());
+        names.filter(|name| name.starts_with(generation)).count()
+    };
+    assert_eq!((of("1-internal"), of("1-external")), (1, 0), "{pins:?}");
+    assert_eq!(of("2-"), 2, "{pins:?}");
+    Ok(())
+}

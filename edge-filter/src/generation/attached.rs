@@ -1,5 +1,6 @@
 //! What is attached: read from the kernel, with the names that the records give.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 
 use serde::Serialize;
@@ -127,6 +128,38 @@ fn decides(
         }
     };
     Ok((Some(place), Some(on_trial)))
+}
+
+/// The names that devices have now, by those that they had when the programs there, and
+/// those that decide after a trial, were attached.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub(super) fn present_names(
+    instance: &Instance,
+    records: &[Record],
+) -> Result<HashMap<String, String>, KernelError> {
+    let mut names = HashMap::new();
+    for pin in instance.pins.attachments()? {
+        let attachment = Attachment::open(&instance.pins, &pin)?;
+        let Whereabouts::On(device) = attachment.whereabouts()? else {
+            continue;
+        };
+        let next = successor_id(attachment.program()?.as_fd())?;
+        for id in next.into_iter().chain([attachment.program_id()?]) {
+            let Some((_, hook)) = place_of(records, id) else {
+                continue;
+            };
+            // Who still has its name keeps it, though another one had it before.
+            if hook.device == device.name {
+                names.insert(hook.device.clone(), device.name.clone());
+            } else {
+                let name = names.entry(hook.device.clone());
+                name.or_insert_with(|| device.name.clone());
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Every pinned attachment.

@@ -51,7 +51,7 @@ pub(super) fn release_all(instance: &Instance) -> Result<Vec<String>, KernelErro
     for (generation, device, direction) in instance.pins.pinned_counters()? {
         unpin(&instance.pins.counters(generation, &device, direction))?;
     }
-    remove_successors(instance, |_| true)?;
+    remove_successors(instance, |_, _, _| true)?;
     for (_, path) in instance.pins.flow_tables()? {
         unpin(&path)?;
     }

@@ -10,7 +10,7 @@ use super::plan::HookPlan;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord, TrialRecord};
 use super::rules::RuleChanges;
 use super::tally::{self, await_programs};
-use super::trial::{Opened, remove_successors};
+use super::trial::{Opened, remove_successors, remove_unused_successors};
 use crate::kernel::KernelError;
 use crate::kernel::attachment::Whereabouts;
 use crate::policy::Direction;
@@ -258,7 +258,9 @@ impl<'a> Next<'a> {
         for change in &mut self.changes {
             change.take_back(self.instance, self.generation);
         }
-        let _ = remove_successors(self.instance, |generation| generation == self.generation);
+        let _ = remove_successors(self.instance, |generation, _, _| {
+            generation == self.generation
+        });
         if let Some(flows) = &self.flows {
             flows.take_back();
         }
@@ -280,8 +282,7 @@ impl<'a> Next<'a> {
                 self.warnings
                     .extend(gone.err().map(|error| error.to_string()));
             }
-            let gone = await_programs()
-                .and_then(|()| remove_successors(instance, |generation| generation != own));
+            let gone = await_programs().and_then(|()| remove_unused_successors(instance));
             self.warnings
                 .extend(gone.err().map(|error| error.to_string()));
             self.opened.iter().map(Opened::side).collect()
@@ -341,7 +342,7 @@ impl<'a> Next<'a> {
             for settled in [
                 tally::fold(instance, self.generation),
                 flows::remove_others(instance, kept),
-                remove_successors(instance, |_| true),
+                remove_successors(instance, |_, _, _| true),
             ] {
                 self.warnings
                     .extend(settled.err().map(|error| error.to_string()));

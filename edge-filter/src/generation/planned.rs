@@ -134,16 +134,28 @@ impl Planned {
     pub fn write(&self, path: &Path) -> Result<(), KernelError> {
         let mut text = serde_json::to_vec_pretty(self).expect("a plan has string keys");
         text.push(b'\n');
-        fs::File::create(path)
-            .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
-            })
-            .map_err(|error| {
-                KernelError::new(format!("write the plan {}", path.display()))
-                    .because(error)
-                    .try_this("name a file that you may write with --out")
-            })
+        let writing = || KernelError::new(format!("write the plan {}", path.display()));
+        let policy = fs::canonicalize(&self.policy.file);
+        if policy.is_ok_and(|policy| fs::canonicalize(path).is_ok_and(|path| path == policy)) {
+            return Err(writing()
+                .because("that is the policy's own file")
+                .try_this("name another one with --out"));
+        }
+        // Beside its place first: a full disk costs no plan that is there.
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let written = fs::File::create(&beside).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&beside, path)
+        });
+        written.map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            writing()
+                .because(error)
+                .try_this("name a file that you may write with --out")
+        })
     }
 
     /// Reads it back.

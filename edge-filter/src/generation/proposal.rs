@@ -222,7 +222,9 @@ impl Watched {
         thread::sleep(Duration::from_secs(seconds.into()));
         let mut hits = by_rule(&counters(instance)?);
         for (id, hits) in &mut hits {
-            let packets = hits.packets() - before.get(id).map_or(0, Hits::packets);
+            // Less than before where counting began anew meanwhile.
+            let before = before.get(id).map_or(0, Hits::packets);
+            let packets = hits.packets().saturating_sub(before);
             hits.sample = Some(Sample { seconds, packets });
         }
         let nothing = Sample {

@@ -1,12 +1,14 @@
 //! Back to a policy that was enforced before.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
-use super::attached::{OnTrial, attached, on_trial};
+use super::attached::{Attached, OnTrial, attached, on_trial, present_names};
 use super::detach::release_all;
 use super::history::{self, Committed};
 use super::plan::{Overrides, plan};
@@ -64,15 +66,17 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
     }
     locked(instance, || {
         history::catch_up(instance)?;
-        let trial = trial_in_place(instance)?;
-        if goal == Goal::Steps(1) && trial.is_some_and(|trial| trial.afterwards.is_none()) {
+        let records = instance.state.records()?;
+        let attached = attached(instance, &records)?;
+        let trial = on_trial(&attached);
+        let history = instance.state.history()?;
+        if goal == Goal::Steps(1) && was_open(trial, &attached, &history) {
             let released = release_all(instance)?;
             return Ok(RolledBack::Released { released });
         }
-        let history = instance.state.history()?;
         let target = target(&history, goal, trial.is_some())?;
         let policy = target.policy.read(target.generation, target.applied_at)?;
-        let devices: Overrides = target.devices.clone().into_iter().collect();
+        let devices = devices(target, &present_names(instance, &records)?);
         // It had room when it was applied.
         let plans = plan(&policy, &devices, Budget::UNLIMITED)?;
         let source = Source {
@@ -87,6 +91,26 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         };
         enforce(instance, source, plans, manner).map(|applied| RolledBack::Applied(applied.into()))
     })
+}
+
+/// Whether nothing was filtered before the trial: nobody decides after it, everything that
+/// is attached belongs to it, and what was committed last is no policy without hooks, whose
+/// counts go on.
+fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]) -> bool {
+    trial.is_some_and(|trial| trial.afterwards.is_none())
+        && attached.iter().all(|link| link.trial.is_some())
+        && history
+            .first()
+            .is_none_or(|newest| !newest.devices.is_empty())
+}
+
+/// The devices of each role, by the names that they have now.
+fn devices(target: &Committed, names: &HashMap<String, String>) -> Overrides {
+    let now = |name: &String| names.get(name).unwrap_or(name).clone();
+    let roles = target.devices.iter();
+    roles
+        .map(|(role, devices)| (role.clone(), devices.iter().map(now).collect()))
+        .collect()
 }
 
 /// What one can go back to, the newest first.

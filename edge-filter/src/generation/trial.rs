@@ -8,7 +8,7 @@ use super::Instance;
 use super::change::Former;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
-use crate::kernel::attachment::Whereabouts;
+use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::object::{self, LoadedProgram};
 use crate::kernel::pins::{AttachmentPin, Kind};
 use crate::kernel::trial::{SinceBoot, pin_successor, successor};
@@ -47,14 +47,38 @@ pub(super) fn prepare(
 /// The BPF file system refuses.
 pub(super) fn remove_successors(
     instance: &Instance,
-    gone: impl Fn(u64) -> bool,
+    gone: impl Fn(u64, &str, Direction) -> bool,
 ) -> Result<(), KernelError> {
     for (generation, device, direction) in instance.pins.successors()? {
-        if gone(generation) {
+        if gone(generation, &device, direction) {
             unpin(&instance.pins.successor(generation, &device, direction))?;
         }
     }
     Ok(())
+}
+
+/// Removes those of programs that are attached nowhere any more. A device that a trial
+/// does not see (it is in another network namespace) keeps its program, which asks for the
+/// one in there when its own trial is over.
+///
+/// # Errors
+/// The kernel or the state directory cannot be read; all of them stay.
+pub(super) fn remove_unused_successors(instance: &Instance) -> Result<(), KernelError> {
+    let records = instance.state.records()?;
+    let mut used = Vec::new();
+    for pin in instance.pins.attachments()? {
+        let id = Attachment::open(&instance.pins, &pin)?.program_id()?;
+        let place = records.iter().find_map(|record| {
+            let hook = record.hook(id)?;
+            Some((record.generation, hook.device.clone(), hook.direction))
+        });
+        used.extend(place);
+    }
+    remove_successors(instance, |generation, device, direction| {
+        !used
+            .iter()
+            .any(|place| (place.0, &*place.1, place.2) == (generation, device, direction))
+    })
 }
 
 /// A hook of the generation before that the trial has not.
