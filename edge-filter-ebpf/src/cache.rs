@@ -25,7 +25,8 @@ use crate::tables::Tables;
 
 /// A tuple and what is said of its packets, in a cache line.
 ///
-/// One program may interrupt another on its CPU, and meet a line that is half written. The
+/// One program may interrupt another on its CPU, and meet a line that is half written, but it
+/// ends before the other goes on: soft interrupts do not take turns. The
 /// version tells: who reads it twice and finds it the same has read one tuple's outcome.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
@@ -201,7 +202,7 @@ impl Line {
     fn read(&self, tuple: &Tuple, mut interrupt: impl FnMut()) -> Option<Outcome> {
         let version = self.version.load();
         interrupt();
-        let mut differs = version & 1 | (self.transport.load() ^ tuple.transport());
+        let mut differs = self.transport.load() ^ tuple.transport();
         let [first, rest @ ..] = addresses(tuple);
         let [own_first, own_rest @ ..] = &self.addresses;
         interrupt();
@@ -215,6 +216,7 @@ impl Line {
         interrupt();
         let outcome = self.outcome.load();
         interrupt();
+        // While a line is written its transport is that of no tuple.
         if differs != 0 || self.version.load() != version {
             return None;
         }
