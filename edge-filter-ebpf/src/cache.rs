@@ -5,7 +5,7 @@
 //! packet follows from its five-tuple, unless it is ICMP: its [`Outcome`]. Packets come in
 //! conversations, so nearly every one finds its tuple here, whatever the number of rules (as
 //! in Open vSwitch: Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI
-//! 2015). What a conversation's own state decides, [`replies`] asks each time.
+//! 2015). What a conversation's own state decides, [`crate::replies`] asks each time.
 //!
 //! Each CPU has [`LINES`] lines of its own, and each tuple one place. A packet that opens a
 //! TCP connection takes none: in a flood of them no tuple comes twice, and the conversations
@@ -19,7 +19,7 @@ use crate::flow::Tuple;
 use crate::flow::word::Word;
 use crate::outcome::{Outcome, Own, Reply};
 use crate::packet::tcp::{ACK, SYN};
-use crate::packet::{Family, Key, NO_ICMP, Packet, protocol};
+use crate::packet::{Family, NO_ICMP, Packet, protocol};
 use crate::rules::Rules;
 use crate::tables::Tables;
 
@@ -129,14 +129,7 @@ const fn finally(counter: Counter) -> Outcome {
 #[inline(always)]
 fn packet_of(tuple: &Tuple) -> Packet {
     Packet {
-        key: Key {
-            family: tuple.family,
-            source: tuple.source,
-            destination: tuple.destination,
-            protocol: tuple.protocol,
-            source_port: tuple.source_port,
-            destination_port: tuple.destination_port,
-        },
+        key: tuple.key(),
         hop_limit: 0,
         fragment_header: false,
         icmp: NO_ICMP,

@@ -104,6 +104,25 @@ macro_rules! place {
     }};
 }
 
+/// The begin of a table, by assembly: LLVM would know what stands there, before the loader
+/// has put anything there.
+macro_rules! begin {
+    ($table:ident, $item:ty) => {{
+        let begin: *const $item;
+        // SAFETY: the address of a static. What lies there is read as the loader left it.
+        unsafe {
+            asm!(
+                "{begin} = {table} ll",
+                begin = out(reg) begin,
+                table = sym $table,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            core::hint::assert_unchecked(!begin.is_null());
+        }
+        begin
+    }};
+}
+
 /// Item number `index` of a table of `count` items.
 macro_rules! item {
     ($table:ident, $item:ty, $index:expr, $count:expr) => {{
@@ -132,18 +151,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn few(&self, number: usize) -> &Path {
-        let first: *const Path;
-        // SAFETY: an address; LLVM would know what stands there.
-        unsafe {
-            asm!(
-                "{first} = {table} ll",
-                first = out(reg) first,
-                table = sym FEW_PREFIXES,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
         // SAFETY: the number is below the array's length by construction.
-        unsafe { &*first.add(number) }
+        unsafe { &*begin!(FEW_PREFIXES, Path).add(number) }
     }
 
     #[inline(always)]
@@ -215,19 +224,8 @@ impl Tables for Maps {
         if self.constant(Constant::Small) == 0 {
             return None;
         }
-        let begin: *const Small;
-        // SAFETY: an address; LLVM would know what stands there.
-        unsafe {
-            asm!(
-                "{begin} = {table} ll",
-                begin = out(reg) begin,
-                table = sym SMALL,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-            core::hint::assert_unchecked(!begin.is_null());
-            // The loader has put them there, and they never change.
-            Some(&*begin)
-        }
+        // SAFETY: the loader has put them there, and they never change.
+        Some(unsafe { &*begin!(SMALL, Small) })
     }
 
     #[inline(always)]

@@ -93,13 +93,7 @@ impl Outcome {
         }
     }
 
-    /// As it lies in memory.
-    #[must_use]
-    pub const fn words(self) -> [u32; 2] {
-        [self.own, self.reply]
-    }
-
-    /// In one word.
+    /// In one word, which lies in memory as the outcome does: BPF is little-endian here.
     #[inline(always)]
     #[must_use]
     pub const fn word(self) -> u64 {

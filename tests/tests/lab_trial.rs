@@ -9,81 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, counter, expect_exit};
+use edge_filter_tests::lab::trial::{
+    FIRST, LATE, MOVED, OPEN, assert_tidy, await_reversal, generations, lab, refusal,
+    until_deadline,
+};
 use edge_filter_tests::lab::{Lab, Plan, sample};
 use edge_filter_tests::soak;
-use nix::time::{ClockId, clock_gettime};
-
-/// Which ports each policy opens.
-const FIRST: [bool; 2] = [true, false];
-/// The same of [`sample::moved`].
-const MOVED: [bool; 2] = [false, true];
-/// The same of none.
-const OPEN: [bool; 2] = [true, true];
-
-/// What is late.
-const LATE: Duration = Duration::from_secs(1);
-
-/// A lab, and the two policies.
-fn lab() -> Result<(Lab, PathBuf, PathBuf)> {
-    let lab = Lab::new(&Plan::default())?;
-    let first = lab.mounts.write("first.yaml", sample::POLICY)?;
-    let moved = lab.mounts.write("moved.yaml", &sample::moved())?;
-    Ok((lab, first, moved))
-}
-
-/// How far away the deadline of a generation's trial is, by the clock that decides;
-/// negative once it has passed.
-fn until_deadline(lab: &Lab, generation: u64) -> Result<f64> {
-    let name = format!("state/edge-filter/generations/{generation}.json");
-    let record = std::fs::read(lab.mounts.outside(&name))?;
-    let record: serde_json::Value = serde_json::from_slice(&record)?;
-    let deadline = &record["trial"]["since_boot"];
-    let part = |name: &str| {
-        deadline[name]
-            .as_f64()
-            .context("the record has no deadline")
-    };
-    let now = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
-    Ok(part("secs")? + part("nanos")? / 1e9 - now.as_secs_f64())
-}
-
-/// Waits until the ports are open as `expected` says, from `before` on; how many seconds
-/// after the deadline that was.
-fn await_reversal(
-    probe: &mut Probe<'_>,
-    lab: &Lab,
-    generation: u64,
-    [before, expected]: [[bool; 2]; 2],
-) -> Result<f64> {
-    loop {
-        let begun = -until_deadline(lab, generation)?;
-        let open = probe.open()?;
-        if open == expected {
-            ensure!(
-                -until_deadline(lab, generation)? >= 0.0,
-                "it went back before its time"
-            );
-            return Ok(begun);
-        }
-        // One datagram may have come before the deadline, and one after.
-        ensure!(open == before || begun > -0.2, "{open:?}");
-        ensure!(
-            begun < LATE.as_secs_f64(),
-            "{begun:.3} s after the deadline {open:?} is open"
-        );
-    }
-}
-
-fn refusal(lab: &Lab, arguments: &[&str]) -> Result<String> {
-    Ok(String::from_utf8(lab.run(arguments, 1)?.stderr)?)
-}
-
-/// Fails unless nothing is pinned but what one generation needs at two hooks.
-fn assert_tidy(lab: &Lab) -> Result<()> {
-    let pins = lab.mounts.pins()?;
-    ensure!(pins.len() == 6 + 4, "pins leak: {pins:?}");
-    Ok(())
-}
 
 fn reverts(mode: Mode) -> Result<()> {
     let (lab, first, moved) = lab()?;
@@ -307,76 +238,6 @@ fn a_trial_in_the_place_of_another_falls_back_to_what_was_committed() -> Result<
     Ok(())
 }
 
-fn generations(history: &serde_json::Value) -> Vec<u64> {
-    let entries = history.as_array().into_iter().flatten();
-    entries
-        .filter_map(|entry| entry["generation"].as_u64())
-        .collect()
-}
-
-#[test]
-fn apply_rollback_and_detach_end_a_trial() -> Result<()> {
-    let (lab, first, moved) = lab()?;
-    lab.apply(&first, Mode::Native)?;
-    let mut probe = Probe::new(&lab)?;
-    lab.try_out(&moved, Mode::Native, "60s")?;
-    assert_eq!(probe.open()?, MOVED);
-    let rolled_back = lab.json(&["rollback"])?;
-    assert_eq!(rolled_back["restores"], 1);
-    assert_eq!(probe.open()?, FIRST);
-    probe.settle()?;
-    assert_tidy(&lab)?;
-    // Whether the deadline has passed makes no difference to where it goes back.
-    lab.try_out(&moved, Mode::Native, "3s")?;
-    await_reversal(&mut probe, &lab, 4, [MOVED, FIRST])?;
-    assert_eq!(lab.json(&["rollback"])?["restores"], 3);
-    assert_eq!(probe.open()?, FIRST);
-    probe.settle()?;
-
-    lab.try_out(&moved, Mode::Native, "60s")?;
-    lab.apply(&moved, Mode::Native)?;
-    assert_eq!(probe.open()?, MOVED);
-    probe.settle()?;
-    assert_tidy(&lab)?;
-
-    lab.try_out(&first, Mode::Native, "60s")?;
-    lab.run(&["detach"], 0)?;
-    assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
-    assert_eq!(probe.open()?, OPEN);
-    Ok(())
-}
-
-#[test]
-fn rollback_walks_over_committed_generations() -> Result<()> {
-    let (lab, first, moved) = lab()?;
-    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
-    let mut probe = Probe::new(&lab)?;
-    lab.apply(&first, Mode::Native)?;
-    probe.open()?;
-    lab.apply(&moved, Mode::Native)?;
-    lab.apply(&longer, Mode::Native)?;
-    assert_eq!(probe.open()?, FIRST);
-    assert_eq!(lab.json(&["rollback"])?["restores"], 2);
-    assert_eq!(probe.open()?, MOVED);
-    assert_eq!(lab.json(&["rollback"])?["restores"], 1);
-    assert_eq!(probe.open()?, FIRST);
-    let said = refusal(&lab, &["rollback"])?;
-    assert!(said.contains("rollback --list"), "{said}");
-    // What was gone back over is still there, by its number.
-    assert_eq!(lab.json(&["rollback", "--generation", "3"])?["restores"], 3);
-    assert_eq!(lab.json(&["rollback", "2"])?["restores"], 1);
-    for _ in 0..12 {
-        lab.apply(&moved, Mode::Native)?;
-    }
-    lab.run(&["rollback", "11"], 2)?;
-    let kept = generations(&lab.json(&["rollback", "--list"])?);
-    assert_eq!(kept, (9..=19).rev().collect::<Vec<_>>());
-    assert_eq!(lab.json(&["rollback", "10"])?["restores"], 9);
-    probe.open()?;
-    probe.settle()?;
-    assert_tidy(&lab)
-}
-
 /// A policy that filters what leaves, too, by each of the ways.
 fn reverts_both_ways(egress: &str) -> Result<()> {
     let (lab, first, _) = lab()?;
@@ -466,25 +327,6 @@ fn a_trial_reverts_what_leaves_by_tcx() -> Result<()> {
 #[test]
 fn a_trial_reverts_what_leaves_by_clsact() -> Result<()> {
     reverts_both_ways("clsact")
-}
-
-/// The device that was filtered before the trial is filtered again, under whichever name,
-/// and not another one that has taken its name.
-#[test]
-fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
-    let (lab, first, moved) = lab()?;
-    lab.apply(&first, Mode::Native)?;
-    lab.try_out(&moved, Mode::Native, "120s")?;
-    lab.edge.ip(
-        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
-         link add internal type veth peer name again\n",
-    )?;
-    lab.run(&["rollback"], 0)?;
-    let filtered = lab.edge.devices()?;
-    assert!(filtered["roamer"].is_some(), "{filtered:?}");
-    assert_eq!(filtered["internal"], None, "{filtered:?}");
-    assert_eq!(lab.json(&["status"])?["policy"]["generation"], 3);
-    Ok(())
 }
 
 /// A device that the next trial does not see keeps its program, and with it the one that

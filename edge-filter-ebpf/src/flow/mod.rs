@@ -72,6 +72,20 @@ impl Tuple {
         }
     }
 
+    /// The fields of its packets.
+    #[inline(always)]
+    #[must_use]
+    pub const fn key(&self) -> Key {
+        Key {
+            family: self.family,
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+        }
+    }
+
     /// Ports, protocol and family in one word: 16, 16, 8 (at bit 8) and 8 bits, the
     /// opener's port highest. Bits 16 to 31 are free.
     #[inline(always)]

@@ -21,8 +21,14 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
     let source = Source {
         policy: &policy,
         text: &text,
-        planned: planned.as_ref(),
     };
-    let applied = apply(instance, source, plans, sites, args.confirm)?;
+    let applied = apply(
+        instance,
+        source,
+        plans,
+        sites,
+        args.confirm,
+        planned.as_ref(),
+    )?;
     report(&applied, &args.json)
 }

@@ -74,7 +74,6 @@ pub(super) fn reload(instance: &Instance, given: &Given) -> (Vec<String>, Reload
         source: Source {
             policy: &checked.policy,
             text: &text,
-            planned: None,
         },
         overrides: &given.overrides,
         sites: given.sites,

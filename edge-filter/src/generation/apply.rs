@@ -23,8 +23,6 @@ pub struct Source<'p> {
     pub policy: &'p Policy,
     /// Its text.
     pub text: &'p str,
-    /// The plan that it is applied by, which must hold still.
-    pub planned: Option<&'p Planned>,
 }
 
 /// How a policy takes the place of another.
@@ -54,7 +52,7 @@ impl Manner {
 }
 
 /// Applies `plans`, the hooks of the policy of `source`; with `trial`, only for so long,
-/// unless it is confirmed in time.
+/// unless it is confirmed in time; as `planned`, only if that still holds.
 ///
 /// # Errors
 /// Whatever failed; what was enforced before is enforced still.
@@ -64,13 +62,19 @@ pub fn apply(
     plans: Vec<HookPlan>,
     sites: Sites,
     trial: Option<Duration>,
+    planned: Option<&Planned>,
 ) -> Result<Applied, KernelError> {
     let manner = Manner {
         sites,
         trial,
         ..Manner::default()
     };
-    locked(instance, || enforce(instance, source, plans, manner))
+    locked(instance, || {
+        if let Some(planned) = planned {
+            planned.must_hold(instance, &plans)?;
+        }
+        enforce(instance, source, plans, manner)
+    })
 }
 
 /// Does `work`, which nobody else does at the same time.
@@ -99,9 +103,6 @@ pub(super) fn enforce(
     plans: Vec<HookPlan>,
     manner: Manner,
 ) -> Result<Applied, KernelError> {
-    if let Some(planned) = source.planned {
-        planned.must_hold(instance, &plans)?;
-    }
     instance.state.sweep()?;
     history::catch_up(instance)?;
     let records = instance.state.records()?;

@@ -27,7 +27,6 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let source = Source {
             policy: &policy,
             text: &record.policy.text,
-            planned: None,
         };
         let manner = Manner {
             sites: record.sites,

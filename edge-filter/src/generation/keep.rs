@@ -134,7 +134,6 @@ pub fn restore(instance: &Instance, only: Option<&str>) -> Result<Option<Applied
         let source = Source {
             policy: &policy,
             text: &intent.policy.text,
-            planned: None,
         };
         let manner = Manner {
             sites: intent.sites,

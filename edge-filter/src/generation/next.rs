@@ -237,7 +237,7 @@ impl<'a> Next<'a> {
         });
         let opened = self.opened.iter_mut().map(Opened::record);
         let hooks = hooks.chain(opened).collect::<Result<_, KernelError>>()?;
-        let Source { policy, text, .. } = self.source;
+        let Source { policy, text } = self.source;
         let policy = PolicyRecord {
             name: policy.name.clone(),
             hash: policy.hash.clone(),

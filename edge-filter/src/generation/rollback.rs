@@ -82,7 +82,6 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let source = Source {
             policy: &policy,
             text: &target.policy.text,
-            planned: None,
         };
         let manner = Manner {
             sites: target.sites,

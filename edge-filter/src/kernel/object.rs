@@ -14,7 +14,6 @@ use edge_filter_ebpf::config::{Config, Constant};
 use edge_filter_ebpf::flow::hash::{KEYS, keys};
 use edge_filter_ebpf::flow::memory::shape;
 use edge_filter_ebpf::flow::{SEED_BATCH, Seed, Tuple};
-use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::tables::Path as TablePath;
 use object::pod;
 
@@ -117,7 +116,7 @@ pub fn load_for(
         .outcomes
         .iter()
         .copied()
-        .flat_map(outcome_bytes)
+        .flat_map(|outcome| outcome.word().to_le_bytes())
         .collect();
     let paths: Vec<u8> = image.paths.iter().flat_map(path_bytes).collect();
     // A search may look at as many words behind a vector as one aggregate word tells of.
@@ -376,12 +375,6 @@ fn classifier<'e>(ebpf: &'e mut Ebpf, name: &str) -> &'e mut SchedClassifier {
 
 fn count(length: usize) -> u32 {
     u32::try_from(length).expect("tables have fewer than 2^32 rows")
-}
-
-/// An outcome as it lies in memory.
-fn outcome_bytes(outcome: Outcome) -> Vec<u8> {
-    let words = outcome.words();
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 /// A path as it lies in memory.

@@ -33,6 +33,7 @@ pub mod product;
 pub mod sample;
 mod statistics;
 pub mod threaded;
+pub mod trial;
 pub mod volume;
 pub mod wire;
 
