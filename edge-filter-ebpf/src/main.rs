@@ -151,8 +151,9 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn few(&self, number: usize) -> &Path {
+        let paths = begin!(FEW_PREFIXES, Path);
         // SAFETY: the number is below the array's length by construction.
-        unsafe { &*begin!(FEW_PREFIXES, Path).add(number) }
+        unsafe { &*paths.add(number) }
     }
 
     #[inline(always)]
@@ -224,8 +225,9 @@ impl Tables for Maps {
         if self.constant(Constant::Small) == 0 {
             return None;
         }
-        // SAFETY: the loader has put them there, and they never change.
-        Some(unsafe { &*begin!(SMALL, Small) })
+        let small = begin!(SMALL, Small);
+        // SAFETY: the loader has put it there, and it never changes.
+        Some(unsafe { &*small })
     }
 
     #[inline(always)]

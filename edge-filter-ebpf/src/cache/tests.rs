@@ -93,10 +93,16 @@ fn what_opens_a_connection_is_not_kept() {
 
 #[test]
 fn without_the_constant_nothing_is_kept() {
-    let (tables, others) = (cached().with(Constant::Cached, 0), ByHand::new());
+    let (tables, others) = (cached(), ByHand::new().with(Constant::Cached, 1));
     let cache = Cache::new();
-    judged(&tables, &cache, &segment(0x10));
+    let without = tables.clone().with(Constant::Cached, 0);
+    judged(&without, &cache, &segment(0x10));
     assert_eq!(judged(&others, &cache, &segment(0x10)), Counter::DEFAULT);
+    // Nor is anything read.
+    let known = Cache::new();
+    judged(&tables, &known, &segment(0x10));
+    let without = others.with(Constant::Cached, 0);
+    assert_eq!(judged(&without, &known, &segment(0x10)), Counter::DEFAULT);
 }
 
 /// What cannot be decided is not kept either: the tables might be read again.
@@ -183,15 +189,14 @@ fn an_interrupted_program_reads_and_leaves_no_mixture() {
                     let reader_ends = calls.replace(0) <= point;
                     line.write(&tuple(outer), outcome_of(outer), || at_point(&meddle));
                     whole(&line);
+                    // However it went, the line can be written again.
+                    line.keep(&tuple(inner), outcome_of(inner));
+                    assert_eq!(line.outcome(&tuple(inner)), Some(outcome_of(inner)));
                     points += 1;
                     if reader_ends && calls.get() <= point {
                         break;
                     }
                 }
-                // However it went, the line can be written again.
-                let line = Line::default();
-                line.keep(&tuple(inner), outcome_of(inner));
-                assert!(line.outcome(&tuple(inner)).is_some());
             }
         }
     }
