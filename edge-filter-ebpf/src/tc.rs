@@ -2,13 +2,13 @@
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::small::Settled;
 
 use crate::context::Tc;
+use crate::count::{count_settled, settle};
 use crate::judge::{judge, settled};
 use crate::linear::Linear;
-use crate::{Maps, count, settle, trial};
+use crate::{Maps, trial};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
 const NEXT: i32 = -1;
@@ -67,9 +67,9 @@ fn filter(context: Tc) -> i32 {
         wire_length
     };
     if let Some(settled) = settled(Linear::new(context, length)) {
-        let counted = count(Counter(settled.counter), packets, bytes.into());
-        return match (counted, settled.verdict) {
-            (Some(()), Settled::PASS) => NEXT,
+        count_settled(settled, packets, bytes.into());
+        return match settled.verdict {
+            Settled::PASS => NEXT,
             _ => DROP,
         };
     }

@@ -10,6 +10,7 @@ pub mod addresses;
 pub mod attachment;
 mod clsact;
 pub mod conntrack;
+mod constants;
 pub mod counters;
 pub mod device;
 mod error;
