@@ -12,10 +12,11 @@ use super::Given;
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
-use super::work::{Reloaded, Repaired, reload, repair};
+use super::work::{Found, Reloaded, look, reload};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Followed, Standing, standing};
+use crate::generation::keep::{Followed, Repaired, Standing, repair};
+use crate::generation::last_good::{Ground, Management, Ready};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
 
@@ -34,7 +35,7 @@ struct Work {
 
 /// What became of it.
 enum Outcome {
-    Looked(Result<Option<Standing>, KernelError>),
+    Looked(Found),
     Repaired(Repaired),
     Reloaded(Vec<String>, Reloaded),
 }
@@ -42,6 +43,7 @@ enum Outcome {
 struct Daemon<'a> {
     instance: &'a Instance,
     given: Option<Given>,
+    management: Management,
     log: Log,
     notifier: Notifier,
     pace: Pace,
@@ -54,6 +56,8 @@ struct Daemon<'a> {
     started: bool,
     /// Why the given policy was not applied.
     idle_because: Option<KernelError>,
+    /// What there is to stand on, where that is not as it should be.
+    ground: Option<Ground>,
     status: String,
     said: Option<String>,
 }
@@ -65,6 +69,7 @@ struct Daemon<'a> {
 pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
+    management: Management,
     log: Log,
 ) -> Result<(), KernelError> {
     let mut events = LinkEvents::listen()?;
@@ -79,6 +84,7 @@ pub(super) async fn serve(
         instance,
         reload: given.is_some(),
         given,
+        management,
         log,
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
@@ -86,6 +92,7 @@ pub(super) async fn serve(
         unready: true,
         started: false,
         idle_because: None,
+        ground: None,
         status: String::new(),
         said: None,
     };
@@ -145,7 +152,8 @@ impl Daemon<'_> {
             });
         } else if self.pace.next() <= now {
             self.pace.look(now);
-            self.begin(|instance| Outcome::Looked(standing(instance)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Looked(look(instance, &management)));
         }
     }
 
@@ -178,19 +186,17 @@ impl Daemon<'_> {
 
     fn conclude(&mut self, outcome: Outcome) -> Result<(), KernelError> {
         match outcome {
-            Outcome::Looked(standing) => self.looked(standing)?,
+            Outcome::Looked(found) => self.looked(found)?,
             Outcome::Repaired(repaired) => self.repaired(repaired),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
         }
         Ok(())
     }
 
-    fn looked(
-        &mut self,
-        standing: Result<Option<Standing>, KernelError>,
-    ) -> Result<(), KernelError> {
+    fn looked(&mut self, found: Found) -> Result<(), KernelError> {
         let now = Instant::now();
-        let standing = match standing {
+        self.stand_on(found.ready, now);
+        let standing = match found.standing {
             Ok(standing) => standing,
             Err(error) => {
                 let pause = self.pace.failed(Vec::new(), now);
@@ -199,6 +205,10 @@ impl Daemon<'_> {
             }
         };
         let Some(standing) = standing else {
+            if let Some(Ground::LastResort(_)) = self.ground {
+                let text = "LAST RESORT: there is no device that it could close";
+                return self.tell(text, false);
+            }
             self.pace.succeeded();
             return self.tell("nothing is enforced, and nothing was committed", true);
         };
@@ -213,7 +223,37 @@ impl Daemon<'_> {
             self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
             return Ok(());
         }
-        self.tell(&in_words(&standing), false)
+        let last_resort = match self.ground {
+            Some(Ground::LastResort(_)) => "LAST RESORT: ",
+            _ => "",
+        };
+        let status = format!("{last_resort}{}", in_words(&standing));
+        self.tell(&status, false)
+    }
+
+    /// Says what there is to stand on, if that is news, and what was done for it.
+    fn stand_on(&mut self, ready: Option<Ready>, now: Instant) {
+        let Some(ready) = ready else {
+            self.ground = None;
+            return;
+        };
+        for applied in &ready.applied {
+            self.say_applied("applied", applied);
+        }
+        if let Some(text) = ready.ground.in_words()
+            && self.ground.as_ref() != Some(&ready.ground)
+        {
+            self.log.say(Priority::Error, &format!("error: {text}"));
+            for warning in &ready.warnings {
+                let text = format!("warning: {warning}");
+                self.log.say(Priority::Warning, &text);
+            }
+        }
+        self.ground = Some(ready.ground);
+        for error in &ready.failed {
+            let pause = self.pace.failed(Vec::new(), now);
+            self.complain(error, pause);
+        }
     }
 
     fn repaired(&mut self, repaired: Repaired) {
@@ -229,7 +269,7 @@ impl Daemon<'_> {
             self.pace.succeeded();
         } else {
             let pause = self.pace.failed(repaired.missing, now);
-            for (_, error) in &repaired.failed {
+            for error in &repaired.failed {
                 self.complain(error, pause);
             }
         }

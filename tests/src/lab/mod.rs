@@ -12,6 +12,8 @@
 //! `internal`. Everything is held by file descriptors of this process (see
 //! [`namespace`] and [`mounts`]), so that it vanishes with it, however it ends.
 
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
@@ -159,6 +161,23 @@ impl Lab {
             internal,
             mounts: Mounts::new()?,
         })
+    }
+
+    /// What a reboot does: nothing is pinned, nothing attached, and what lay in memory is
+    /// gone.
+    pub fn reboot(&self) -> Result<()> {
+        for gone in ["bpffs/edge-filter", "run"] {
+            match fs::remove_dir_all(self.mounts.outside(gone)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let devices = self.edge.devices()?;
+        ensure!(
+            devices.values().all(Option::is_none),
+            "still filtered: {devices:?}"
+        );
+        Ok(())
     }
 
     /// Both wires, the external one first.
