@@ -273,7 +273,7 @@ fn what_cannot_be_read_closes_the_host_but_for_the_management_rules() -> Result<
             }
             let absent = complained.contains("there are no management rules");
             ensure!(absent == management.is_none(), "{}: {complained}", doing());
-            ensure!(told.contains("external inbound"), "{}: {told}", doing());
+            ensure!(told.contains("mode on external"), "{}: {told}", doing());
             assert_eq!(Probe::new(&lab)?.open()?, open, "{}", doing());
             ensure!(dhcp_arrives(&lab)?, "{}: essentials do not pass", doing());
             assert_eq!(filtered(&lab)?, ["external", "internal"], "{}", doing());
@@ -431,8 +431,6 @@ fn where_nothing_is_committed_nothing_is_closed() -> Result<()> {
 #[test]
 fn a_kill_at_any_instant_leaves_what_can_be_done_again() -> Result<()> {
     let lab = enforcing(sample::POLICY)?;
-    let newest = state(&lab, "history/1.json");
-    let whole = fs::read(&newest)?;
     lab.mounts.write("management.yaml", MANAGEMENT)?;
     let mut random = seeded(soak::first_seed());
     let (mut killed, mut rounds) = (0, 0);
@@ -484,16 +482,13 @@ fn a_kill_at_any_instant_leaves_what_can_be_done_again() -> Result<()> {
         }
     }
     println!("{killed} of {rounds} were killed, of about {takes:?} each");
-    ensure!(!whole.is_empty());
     Ok(())
 }
 
 #[test]
 fn the_daemon_closes_what_it_cannot_read_and_opens_it_again() -> Result<()> {
     let lab = enforcing(sample::POLICY)?;
-    let newest = state(&lab, "history/1.json");
-    let whole = fs::read(&newest)?;
-    fs::write(&newest, "{")?;
+    fs::write(state(&lab, "history/1.json"), "{")?;
     // A daemon that is started again while everything is filtered changes nothing.
     let daemon = Daemon::start(&lab, &[])?;
     daemon.await_log("what is attached stays")?;
@@ -517,8 +512,6 @@ fn the_daemon_closes_what_it_cannot_read_and_opens_it_again() -> Result<()> {
     let policy = lab.mounts.inside("policy.yaml");
     lab.apply(&policy, Mode::Native)?;
     assert_eq!(probe.open()?, FIRST);
-    drop(daemon);
-    assert!(!whole.is_empty());
     Ok(())
 }
 

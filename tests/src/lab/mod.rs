@@ -15,6 +15,8 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
@@ -44,6 +46,9 @@ pub use statistics::Statistics;
 use mounts::Mounts;
 use namespace::Namespace;
 use wire::{Wire, WirePlan};
+
+/// How long the kernel may take to end what nobody holds any more.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// Two namespaces, two wires, and private mounts.
 #[derive(Debug)]
@@ -172,12 +177,19 @@ impl Lab {
                 _ => {}
             }
         }
-        let devices = self.edge.devices()?;
-        ensure!(
-            devices.values().all(Option::is_none),
-            "still filtered: {devices:?}"
-        );
-        Ok(())
+        // A link ends some time after its last pin is gone.
+        let begun = Instant::now();
+        loop {
+            let devices = self.edge.devices()?;
+            if devices.values().all(Option::is_none) {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < ENDING,
+                "still filtered: {devices:?}; does another process hold the links?"
+            );
+            sleep(Duration::from_millis(5));
+        }
     }
 
     /// Both wires, the external one first.
