@@ -219,18 +219,18 @@ fn allowed(unit: &str, sets: &BTreeMap<String, Vec<String>>) -> Result<BTreeSet<
             Some(names) => (true, names),
             None => (false, filter),
         };
-        let mut named = BTreeSet::new();
+        let mut meant = BTreeSet::new();
         for name in names.split(' ') {
             ensure!(
                 !name.starts_with('@') || sets.contains_key(name),
                 "systemd knows no {name}"
             );
-            expand(sets, name, &mut named);
+            expand(sets, name, &mut meant);
         }
         if denied {
-            allowed.retain(|name| !named.contains(name));
+            allowed.retain(|name| !meant.contains(name));
         } else {
-            allowed.extend(named);
+            allowed.extend(meant);
         }
     }
     Ok(allowed)

@@ -90,7 +90,7 @@ impl StateDir {
             let Committed { version, .. } = committed;
             *version
         });
-        let lost = damaged
+        let first_damage = damaged
             .first()
             .map(|(_, reason): &(_, String)| reason.clone());
         let newest = numbers.as_deref().map(<[u64]>::first);
@@ -109,7 +109,7 @@ impl StateDir {
                     Err(error) => Last::Lost(reason(error)),
                 }
             }
-            _ => Last::Lost(lost.unwrap_or_else(|| "its history is damaged".to_owned())),
+            _ => Last::Lost(first_damage.unwrap_or_else(|| "its history is damaged".to_owned())),
         };
         let generations = self.durable.join(GENERATIONS);
         let (records, _) = readable(&generations, &mut damaged, |record: &Record| record.version);
@@ -232,6 +232,20 @@ pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
         StateDir::new(place.clone()),
         StateDir::new(state.durable.clone()),
     );
+    // What was asked for is what is looked after from now on, even if it cannot be kept.
+    let why = place.join(WHY);
+    if let Some(emergency) = files::read::<Emergency>(&why)?
+        && emergency.last_resort
+    {
+        let last_resort = false;
+        files::write(
+            &why,
+            &Emergency {
+                last_resort,
+                ..emergency
+            },
+        )?;
+    }
     // Until something is committed there again, what is set aside says that something was.
     for (path, _) in disk.remains().damaged {
         set_aside(&disk.durable, &path)?;
@@ -439,6 +453,20 @@ mod tests {
         assert_eq!(aside.len(), 2, "{aside:?}");
         assert!(aside.iter().all(|path| fs::read(path).unwrap() == b"{"));
         assert_eq!(files::list(&directory.path().join("run")).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = state(directory.path());
+        begin(&state, &state.remains(), "why", true).unwrap();
+        state.keep(&committed(8, POLICY)).unwrap();
+        // Nothing can be written there, by root either.
+        fs::remove_dir_all(&state.durable).unwrap();
+        fs::write(&state.durable, "").unwrap();
+        end(&state).unwrap_err();
+        assert!(!state.emergency().unwrap().unwrap().last_resort);
+        assert_eq!(state.history().unwrap().len(), 1);
     }
 
     #[test]

@@ -127,6 +127,7 @@ pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
 
 /// Filters what is `missing`: all in one; if that fails each by itself, since a device that
 /// cannot be filtered should leave no other one open.
+#[must_use]
 pub fn repair(instance: &Instance, missing: Vec<Missing>) -> Repaired {
     let mut repaired = Repaired {
         missing,

@@ -223,7 +223,13 @@ fn close(
     // A device that is gone may come again.
     let known = history.first().into_iter();
     let known = known.flat_map(|last| last.devices.values().flatten().cloned());
-    let devices: BTreeSet<String> = known.chain(uplinks.ethernet).collect();
+    // What was filtered is not left open, whatever it is.
+    let records = instance.state.records()?;
+    let recorded = records.iter().flat_map(|record| &record.hooks);
+    let recorded = recorded.map(|hook| hook.device.clone());
+    let recorded = recorded.filter(|name| !device::is_there(name) || device::find(name).is_ok());
+    let devices = known.chain(uplinks.ethernet).chain(recorded);
+    let devices: BTreeSet<String> = devices.collect();
     let mut candidates = Vec::new();
     let file = management.file.display().to_string();
     let rules = (management.read)().and_then(|text| {

@@ -41,8 +41,8 @@ pub fn alone(devices: &BTreeSet<String>) -> Option<LastResort> {
          default_action: drop\ngroups: []\n"
     );
     let document = serde_yaml::from_str(&text).expect("it is YAML");
-    let close = close(document, devices).and_then(finish);
-    Some(close.expect("it is a policy"))
+    let closed = close(document, devices).and_then(|closed| finish(&closed));
+    Some(closed.expect("it is a policy"))
 }
 
 /// The same with the management rules of `text`, which lies in `file`.
@@ -58,12 +58,12 @@ pub fn with_management(
     read(file, text, Date::MIN).map_err(|errors| errors.to_string())?;
     let document = serde_yaml::from_str(text).map_err(|error| format!("{file}: {error}"))?;
     close(document, devices)
-        .and_then(finish)
+        .and_then(|closed| finish(&closed))
         .map_err(|error| format!("{file}: {error}"))
 }
 
-fn finish(document: Mapping) -> Result<LastResort, String> {
-    let text = serde_yaml::to_string(&document).map_err(|error| error.to_string())?;
+fn finish(document: &Mapping) -> Result<LastResort, String> {
+    let text = serde_yaml::to_string(document).map_err(|error| error.to_string())?;
     let checked = read("the policy of last resort", &text, Date::MIN);
     Ok(LastResort {
         policy: checked.map_err(|errors| errors.to_string())?.policy,
@@ -91,7 +91,7 @@ fn close(mut document: Mapping, devices: &BTreeSet<String>) -> Result<Mapping, S
         }
     }
     let roles = close_interfaces(&mut document, devices)?;
-    let rules = roles.into_iter().map(|role| {
+    let closing = roles.into_iter().map(|role| {
         let id = unused(&format!("{NAME}-{role}"), &ids);
         ids.insert(id.clone());
         mapping([
@@ -101,8 +101,8 @@ fn close(mut document: Mapping, devices: &BTreeSet<String>) -> Result<Mapping, S
             ("action", "drop".into()),
         ])
     });
-    let rules = Value::Sequence(rules.collect());
-    let group = mapping([("name", NAME.into()), ("rules", rules)]);
+    let closing = Value::Sequence(closing.collect());
+    let group = mapping([("name", NAME.into()), ("rules", closing)]);
     if let Some(Value::Sequence(groups)) = document.get_mut("groups") {
         let names = groups.iter().filter_map(|group| group.get("name"));
         let names = names.filter_map(|name| name.as_str().map(str::to_owned));
@@ -169,8 +169,8 @@ fn close_interfaces(
             ));
         }
     }
-    let names = interfaces.keys().filter_map(Value::as_str);
-    Ok(names.map(str::to_owned).collect())
+    let roles = interfaces.keys().filter_map(Value::as_str);
+    Ok(roles.map(str::to_owned).collect())
 }
 
 fn items<'d>(mapping: &'d mut Mapping, key: &str) -> impl Iterator<Item = &'d mut Value> {
@@ -261,6 +261,17 @@ groups:
         let error = with_management("management.yaml", &two, &all).unwrap_err();
         assert!(error.contains("'office' and 'lab'"), "{error}");
         assert!(with_management("management.yaml", &text, &devices(&[])).is_err());
+    }
+
+    #[test]
+    fn the_documented_rules_can_be_used() {
+        let documentation = include_str!("../../../docs/boot.md");
+        let (_, rules) = documentation.split_once("```yaml\n").unwrap();
+        let (rules, _) = rules.split_once("```").unwrap();
+        let all = devices(&["eth0", "eth1"]);
+        let LastResort { policy, .. } = with_management("management.yaml", rules, &all).unwrap();
+        assert_eq!(devices_of(&policy, "any"), ["eth0", "eth1"]);
+        assert_eq!(policy.rules[0].id, "ssh");
     }
 
     #[test]
