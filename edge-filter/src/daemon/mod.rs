@@ -23,6 +23,7 @@ mod notify;
 mod pace;
 pub mod privileges;
 mod serve;
+mod words;
 mod work;
 
 use std::io;

@@ -12,10 +12,11 @@ use super::Given;
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
-use super::work::{Found, Reloaded, look, reload};
+use super::words::{first_line, in_words};
+use super::work::{Found, Mended, Reloaded, look, mend, reload};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Followed, Repaired, Standing, repair};
+use crate::generation::keep::Followed;
 use crate::generation::last_good::{Ground, Management, Ready};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
@@ -36,7 +37,7 @@ struct Work {
 /// What became of it.
 enum Outcome {
     Looked(Found),
-    Repaired(Repaired),
+    Mended(Mended),
     Reloaded(Vec<String>, Reloaded),
 }
 
@@ -187,7 +188,7 @@ impl Daemon<'_> {
     fn conclude(&mut self, outcome: Outcome) -> Result<(), KernelError> {
         match outcome {
             Outcome::Looked(found) => self.looked(found)?,
-            Outcome::Repaired(repaired) => self.repaired(repaired),
+            Outcome::Mended(mended) => self.mended(mended),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
         }
         Ok(())
@@ -206,7 +207,7 @@ impl Daemon<'_> {
         };
         let Some(standing) = standing else {
             if let Some(Ground::LastResort(_)) = self.ground {
-                let text = "LAST RESORT: there is no device that it could close";
+                let text = "LAST RESORT: no device is closed";
                 return self.tell(text, false);
             }
             self.pace.succeeded();
@@ -220,15 +221,11 @@ impl Daemon<'_> {
             self.said = None;
         } else if self.pace.may_try(&standing.missing, now) {
             let missing = standing.missing;
-            self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Mended(mend(instance, &management, missing)));
             return Ok(());
         }
-        let last_resort = match self.ground {
-            Some(Ground::LastResort(_)) => "LAST RESORT: ",
-            _ => "",
-        };
-        let status = format!("{last_resort}{}", in_words(&standing));
-        self.tell(&status, false)
+        self.tell(&in_words(&standing, self.ground.as_ref()), false)
     }
 
     /// Says what there is to stand on, if that is news, and what was done for it.
@@ -256,7 +253,7 @@ impl Daemon<'_> {
         }
     }
 
-    fn repaired(&mut self, repaired: Repaired) {
+    fn mended(&mut self, Mended { repaired, ready }: Mended) {
         let now = Instant::now();
         for (applied, took) in &repaired.applied {
             self.say_applied("filtered again", applied);
@@ -265,7 +262,11 @@ impl Daemon<'_> {
                 &format!("that took {} ms", took.as_millis()),
             );
         }
-        if repaired.failed.is_empty() {
+        let is_new_ground = ready.as_ref().is_some_and(Ready::is_new);
+        if ready.is_some() {
+            self.stand_on(ready, now);
+        }
+        if repaired.failed.is_empty() || is_new_ground {
             self.pace.succeeded();
         } else {
             let pause = self.pace.failed(repaired.missing, now);
@@ -393,37 +394,4 @@ impl Daemon<'_> {
         self.log.say(Priority::Notice, text);
         Ok(())
     }
-}
-
-fn first_line(error: &KernelError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn in_words(standing: &Standing) -> String {
-    let Standing {
-        policy, generation, ..
-    } = standing;
-    let on_trial = match standing.trial_ends_in {
-        Some(_) => ", on trial",
-        None => "",
-    };
-    let filtered = match &*standing.filtered {
-        [] => "no device is filtered".to_owned(),
-        devices => format!("filtered: {}", devices.join(", ")),
-    };
-    let missing: Vec<&str> = standing
-        .missing
-        .iter()
-        .map(|missing| &*missing.device)
-        .collect();
-    let missing = match &*missing {
-        [] => String::new(),
-        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
-    };
-    format!("policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}")
 }

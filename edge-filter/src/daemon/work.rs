@@ -1,9 +1,9 @@
-//! What the daemon does, on a thread beside the one that listens: look and reload.
+//! What the daemon does, on a thread beside the one that listens: look, mend and reload.
 
 use super::Given;
 use crate::generation::Instance;
 use crate::generation::apply::Source;
-use crate::generation::keep::{self, Followed, Standing, Wish};
+use crate::generation::keep::{self, Followed, Missing, Repaired, Standing, Wish};
 use crate::generation::last_good::{self, Management, Ready, follow_anyway};
 use crate::kernel::KernelError;
 
@@ -18,23 +18,26 @@ pub(super) enum Reloaded {
     Refused(KernelError),
 }
 
-/// What a look has found: what there is to stand on, if that is not as it should be or
-/// something is missing, and how things stand.
+/// What a look has found: what there is to stand on, if that is not what it should be, and
+/// how things stand.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) ready: Option<Ready>,
     pub(super) standing: Result<Option<Standing>, KernelError>,
 }
 
-/// Looks at how things stand; where state cannot be used, does what is to be done about that.
+/// What became of a repair; if it came to nothing, what there is to stand on.
+#[derive(Debug)]
+pub(super) struct Mended {
+    pub(super) repaired: Repaired,
+    pub(super) ready: Option<Ready>,
+}
+
+/// Looks at how things stand; where state cannot be read, does what is to be done about that.
 pub(super) fn look(instance: &Instance, management: &Management) -> Found {
     let standing = keep::standing(instance);
-    let is_whole = |standing: &Option<Standing>| {
-        let standing = standing.as_ref();
-        standing.is_none_or(|standing| standing.missing.is_empty())
-    };
     let is_emergency = !matches!(instance.state.emergency(), Ok(None));
-    if !is_emergency && standing.as_ref().is_ok_and(is_whole) {
+    if !is_emergency && standing.is_ok() {
         return Found {
             ready: None,
             standing,
@@ -50,6 +53,20 @@ pub(super) fn look(instance: &Instance, management: &Management) -> Found {
             standing: Err(error),
         },
     }
+}
+
+/// Filters what is `missing`. If all of that fails, it may be for what the state holds, or for
+/// want of room.
+pub(super) fn mend(instance: &Instance, management: &Management, missing: Vec<Missing>) -> Mended {
+    let mut repaired = keep::repair(instance, missing);
+    let mut ready = None;
+    if repaired.applied.is_empty() && !repaired.failed.is_empty() {
+        match last_good::ready(instance, management) {
+            Ok(found) => ready = Some(found),
+            Err(error) => repaired.failed.push(error),
+        }
+    }
+    Mended { repaired, ready }
 }
 
 /// Applies the policy's file as it is now.

@@ -338,6 +338,12 @@ impl Ready {
             warnings: Vec::new(),
         }
     }
+
+    /// Whether there is another ground than the state directory now.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self.ground, Ground::InMemory(_) | Ground::LastResort(_))
+    }
 }
 
 impl LastGood {

@@ -12,15 +12,12 @@
 //! `internal`. Everything is held by file descriptors of this process (see
 //! [`namespace`] and [`mounts`]), so that it vanishes with it, however it ends.
 
-use std::fs;
-use std::io;
 use std::net::IpAddr;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 
+pub mod boot;
 pub mod conversation;
 pub mod daemon;
 mod ethtool;
@@ -46,9 +43,6 @@ pub use statistics::Statistics;
 use mounts::Mounts;
 use namespace::Namespace;
 use wire::{Wire, WirePlan};
-
-/// How long the kernel may take to end what nobody holds any more.
-const ENDING: Duration = Duration::from_secs(5);
 
 /// Two namespaces, two wires, and private mounts.
 #[derive(Debug)]
@@ -166,30 +160,6 @@ impl Lab {
             internal,
             mounts: Mounts::new()?,
         })
-    }
-
-    /// What a reboot does: nothing is pinned, nothing attached, and what lay in memory is
-    /// gone.
-    pub fn reboot(&self) -> Result<()> {
-        for gone in ["bpffs/edge-filter", "run"] {
-            match fs::remove_dir_all(self.mounts.outside(gone)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        // A link ends some time after its last pin is gone.
-        let begun = Instant::now();
-        loop {
-            let devices = self.edge.devices()?;
-            if devices.values().all(Option::is_none) {
-                return Ok(());
-            }
-            ensure!(
-                begun.elapsed() < ENDING,
-                "still filtered: {devices:?}; does another process hold the links?"
-            );
-            sleep(Duration::from_millis(5));
-        }
     }
 
     /// Both wires, the external one first.
