@@ -83,6 +83,11 @@ fn what_is_no_directory_is_lost() {
     assert!(matches!(state.remains().last, Last::Lost(_)));
     state.clear().unwrap();
     assert!(matches!(state.remains().last, Last::Nothing));
+    // Nor is a directory a file.
+    fs::create_dir_all(state.durable.join("history/7.json")).unwrap();
+    assert!(matches!(state.remains().last, Last::Lost(_)));
+    state.clear().unwrap();
+    assert!(matches!(state.remains().last, Last::Nothing));
 }
 
 #[test]
