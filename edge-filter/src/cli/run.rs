@@ -8,9 +8,14 @@ use super::intent::overrides;
 use super::policy_file;
 use crate::daemon::{self, Given};
 use crate::generation::Instance;
+use crate::generation::last_good::Management;
 use crate::generation::sites::Sites;
 
-pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn run(
+    instance: &Instance,
+    management: Management,
+    args: &RunArgs,
+) -> Result<(), Failure> {
     let given = match args.policy.clone() {
         Some(path) => Some(Given {
             read: Arc::new(move || {
@@ -25,5 +30,5 @@ pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
         }),
         None => None,
     };
-    Ok(daemon::run(instance, given)?)
+    Ok(daemon::run(instance, given, management)?)
 }

@@ -14,7 +14,7 @@
 //! 3. *Devices* are listened to ([`link_events`](crate::kernel::link_events)), before the
 //!    first look at them: what happens between the look and the listening would be lost.
 //! 4. *The policy* that it was started with is applied, or what was committed last is
-//!    looked after.
+//!    looked after; where that cannot be read any more, the policy of last resort is.
 //! 5. *Readiness* is told ([`notify`]), when that has been done or has failed with a reason.
 //! 6. From then on it *runs* ([`serve`]).
 
@@ -23,6 +23,7 @@ mod notify;
 mod pace;
 pub mod privileges;
 mod serve;
+mod words;
 mod work;
 
 use std::io;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
+use crate::generation::last_good::Management;
 use crate::generation::plan::Overrides;
 use crate::generation::sites::Sites;
 use crate::kernel::KernelError;
@@ -53,12 +55,17 @@ pub struct Given {
     pub budget: Budget,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. Where what was committed last cannot be read, `management`
+/// holds what is let in.
 ///
 /// # Errors
 /// It cannot begin: a privilege cannot be given up, or it cannot listen, or the policy
 /// cannot be applied and none was committed before.
-pub fn run(instance: &Instance, given: Option<Given>) -> Result<(), KernelError> {
+pub fn run(
+    instance: &Instance,
+    given: Option<Given>,
+    management: Management,
+) -> Result<(), KernelError> {
     privileges::give_up()?;
     let log = Log::to_stderr();
     let starting = |error: io::Error| KernelError::new("start").because(error);
@@ -67,5 +74,5 @@ pub fn run(instance: &Instance, given: Option<Given>) -> Result<(), KernelError>
         .enable_time()
         .build()
         .map_err(starting)?;
-    runtime.block_on(serve::serve(instance, given, log))
+    runtime.block_on(serve::serve(instance, given, management, log))
 }

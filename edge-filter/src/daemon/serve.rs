@@ -12,10 +12,12 @@ use super::Given;
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
-use super::work::{Reloaded, Repaired, reload, repair};
+use super::words::{first_line, in_words};
+use super::work::{Found, Mended, Reloaded, look, mend, reload};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Followed, Standing, standing};
+use crate::generation::keep::Followed;
+use crate::generation::last_good::{Ground, Management, Ready};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
 
@@ -34,14 +36,15 @@ struct Work {
 
 /// What became of it.
 enum Outcome {
-    Looked(Result<Option<Standing>, KernelError>),
-    Repaired(Repaired),
+    Looked(Found),
+    Mended(Mended),
     Reloaded(Vec<String>, Reloaded),
 }
 
 struct Daemon<'a> {
     instance: &'a Instance,
     given: Option<Given>,
+    management: Management,
     log: Log,
     notifier: Notifier,
     pace: Pace,
@@ -54,6 +57,8 @@ struct Daemon<'a> {
     started: bool,
     /// Why the given policy was not applied.
     idle_because: Option<KernelError>,
+    /// What there is to stand on, where that is not as it should be.
+    ground: Option<Ground>,
     status: String,
     said: Option<String>,
 }
@@ -65,6 +70,7 @@ struct Daemon<'a> {
 pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
+    management: Management,
     log: Log,
 ) -> Result<(), KernelError> {
     let mut events = LinkEvents::listen()?;
@@ -79,6 +85,7 @@ pub(super) async fn serve(
         instance,
         reload: given.is_some(),
         given,
+        management,
         log,
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
@@ -86,6 +93,7 @@ pub(super) async fn serve(
         unready: true,
         started: false,
         idle_because: None,
+        ground: None,
         status: String::new(),
         said: None,
     };
@@ -145,7 +153,8 @@ impl Daemon<'_> {
             });
         } else if self.pace.next() <= now {
             self.pace.look(now);
-            self.begin(|instance| Outcome::Looked(standing(instance)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Looked(look(instance, &management)));
         }
     }
 
@@ -178,19 +187,17 @@ impl Daemon<'_> {
 
     fn conclude(&mut self, outcome: Outcome) -> Result<(), KernelError> {
         match outcome {
-            Outcome::Looked(standing) => self.looked(standing)?,
-            Outcome::Repaired(repaired) => self.repaired(repaired),
+            Outcome::Looked(found) => self.looked(found)?,
+            Outcome::Mended(mended) => self.mended(mended),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
         }
         Ok(())
     }
 
-    fn looked(
-        &mut self,
-        standing: Result<Option<Standing>, KernelError>,
-    ) -> Result<(), KernelError> {
+    fn looked(&mut self, found: Found) -> Result<(), KernelError> {
         let now = Instant::now();
-        let standing = match standing {
+        self.stand_on(found.ready, now);
+        let standing = match found.standing {
             Ok(standing) => standing,
             Err(error) => {
                 let pause = self.pace.failed(Vec::new(), now);
@@ -199,6 +206,10 @@ impl Daemon<'_> {
             }
         };
         let Some(standing) = standing else {
+            if let Some(Ground::LastResort(_)) = self.ground {
+                let text = "LAST RESORT: no device is closed";
+                return self.tell(text, false);
+            }
             self.pace.succeeded();
             return self.tell("nothing is enforced, and nothing was committed", true);
         };
@@ -210,13 +221,39 @@ impl Daemon<'_> {
             self.said = None;
         } else if self.pace.may_try(&standing.missing, now) {
             let missing = standing.missing;
-            self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Mended(mend(instance, &management, missing)));
             return Ok(());
         }
-        self.tell(&in_words(&standing), false)
+        self.tell(&in_words(&standing, self.ground.as_ref()), false)
     }
 
-    fn repaired(&mut self, repaired: Repaired) {
+    /// Says what there is to stand on, if that is news, and what was done for it.
+    fn stand_on(&mut self, ready: Option<Ready>, now: Instant) {
+        let Some(ready) = ready else {
+            self.ground = None;
+            return;
+        };
+        for applied in &ready.applied {
+            self.say_applied("applied", applied);
+        }
+        if let Some(text) = ready.ground.in_words()
+            && self.ground.as_ref() != Some(&ready.ground)
+        {
+            self.log.say(Priority::Error, &format!("error: {text}"));
+            for warning in &ready.warnings {
+                let text = format!("warning: {warning}");
+                self.log.say(Priority::Warning, &text);
+            }
+        }
+        self.ground = Some(ready.ground);
+        for error in &ready.failed {
+            let pause = self.pace.failed(Vec::new(), now);
+            self.complain(error, pause);
+        }
+    }
+
+    fn mended(&mut self, Mended { repaired, ready }: Mended) {
         let now = Instant::now();
         for (applied, took) in &repaired.applied {
             self.say_applied("filtered again", applied);
@@ -225,11 +262,15 @@ impl Daemon<'_> {
                 &format!("that took {} ms", took.as_millis()),
             );
         }
-        if repaired.failed.is_empty() {
+        let is_new_ground = ready.as_ref().is_some_and(Ready::is_new);
+        if ready.is_some() {
+            self.stand_on(ready, now);
+        }
+        if repaired.failed.is_empty() || is_new_ground {
             self.pace.succeeded();
         } else {
             let pause = self.pace.failed(repaired.missing, now);
-            for (_, error) in &repaired.failed {
+            for error in &repaired.failed {
                 self.complain(error, pause);
             }
         }
@@ -353,37 +394,4 @@ impl Daemon<'_> {
         self.log.say(Priority::Notice, text);
         Ok(())
     }
-}
-
-fn first_line(error: &KernelError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn in_words(standing: &Standing) -> String {
-    let Standing {
-        policy, generation, ..
-    } = standing;
-    let on_trial = match standing.trial_ends_in {
-        Some(_) => ", on trial",
-        None => "",
-    };
-    let filtered = match &*standing.filtered {
-        [] => "no device is filtered".to_owned(),
-        devices => format!("filtered: {}", devices.join(", ")),
-    };
-    let missing: Vec<&str> = standing
-        .missing
-        .iter()
-        .map(|missing| &*missing.device)
-        .collect();
-    let missing = match &*missing {
-        [] => String::new(),
-        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
-    };
-    format!("policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}")
 }

@@ -5,8 +5,11 @@
 //! written when generation N enforces everywhere and is no trial: the newest one holds
 //! the last good policy. Every file is replaced whole, so that a crash leaves the old one
 //! or the new one.
+//!
+//! While the state directory cannot be used, all of this lies in memory
+//! ([`super::emergency`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,6 +17,7 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::emergency;
 use super::files;
 use super::history::Committed;
 use super::plan::Absent;
@@ -30,13 +34,16 @@ pub(super) const VERSION: u32 = 1;
 /// Where the state of an instance lies.
 #[derive(Debug, Clone)]
 pub struct StateDir {
-    path: PathBuf,
+    /// The place on the disk.
+    pub(super) durable: PathBuf,
+    /// The place in memory, which is there in an emergency alone.
+    pub(super) emergency: Option<PathBuf>,
 }
 
 /// One generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    version: u32,
+    pub(super) version: u32,
     /// Its number, counted from 1.
     pub generation: u64,
     /// The policy that it enforces.
@@ -123,7 +130,7 @@ pub struct SlotRecord {
 /// What earlier generations counted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tally {
-    version: u32,
+    pub(super) version: u32,
     /// The newest generation whose counters are part of it; so are all older
     /// ones that are still pinned.
     pub folded: u64,
@@ -253,15 +260,35 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-const GENERATIONS: &str = "generations";
-const HISTORY: &str = "history";
-const TALLY: &str = "tally.json";
+pub(super) const GENERATIONS: &str = "generations";
+pub(super) const HISTORY: &str = "history";
+pub(super) const TALLY: &str = "tally.json";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            durable: path,
+            emergency: None,
+        }
+    }
+
+    /// The same, with a directory below `run_dir`, which is in memory, for emergencies.
+    #[must_use]
+    pub fn with_run_dir(self, run_dir: &Path) -> Self {
+        Self {
+            emergency: Some(emergency::place_in(run_dir)),
+            ..self
+        }
+    }
+
+    /// Where the state lies now.
+    fn place(&self) -> &Path {
+        match &self.emergency {
+            Some(emergency) if emergency.exists() => emergency,
+            _ => &self.durable,
+        }
     }
 
     /// The records of all generations that are not gone, the newest first.
@@ -278,7 +305,7 @@ impl StateDir {
     /// # Errors
     /// The directory cannot be read.
     pub fn stamps(&self) -> Result<Vec<(u64, Option<u64>)>, KernelError> {
-        let records = files::numbered(&self.path.join(GENERATIONS))?.into_iter();
+        let records = files::numbered(&self.place().join(GENERATIONS))?.into_iter();
         Ok(records
             .map(|(generation, path)| (generation, files::stamp(&path)))
             .collect())
@@ -329,7 +356,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be read, or is of another version.
     pub fn tally(&self) -> Result<Tally, KernelError> {
-        let path = self.path.join(TALLY);
+        let path = self.place().join(TALLY);
         let tally = files::read::<Tally>(&path)?.unwrap_or_default();
         files::check_version(&path, tally.version, VERSION)?;
         Ok(tally)
@@ -340,7 +367,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write_tally(&self, tally: &Tally) -> Result<(), KernelError> {
-        files::write(&self.path.join(TALLY), tally)
+        files::write(&self.place().join(TALLY), tally)
     }
 
     /// Removes what a process that was killed has left half written.
@@ -348,11 +375,8 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn sweep(&self) -> Result<(), KernelError> {
-        for directory in [
-            &self.path,
-            &self.path.join(GENERATIONS),
-            &self.path.join(HISTORY),
-        ] {
+        let place = self.place();
+        for directory in [place, &place.join(GENERATIONS), &place.join(HISTORY)] {
             files::sweep(directory)?;
         }
         Ok(())
@@ -364,8 +388,14 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        files::clear(&self.path.join(HISTORY))?;
-        self.clear_present()
+        // On the disk first: what cannot be removed there, the next boot finds again.
+        files::clear(&self.durable.join(HISTORY))?;
+        clear_present(&self.durable)?;
+        files::clear(&self.durable.join(emergency::DAMAGED))?;
+        match &self.emergency {
+            Some(emergency) => files::clear(emergency),
+            None => Ok(()),
+        }
     }
 
     /// The same, but for the history.
@@ -373,9 +403,7 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear_present(&self) -> Result<(), KernelError> {
-        files::clear(&self.path.join(GENERATIONS))?;
-        files::remove(&self.path.join(TALLY))?;
-        files::sweep(&self.path)
+        clear_present(self.place())
     }
 
     /// All whole files of a directory, the newest first.
@@ -385,7 +413,7 @@ impl StateDir {
         version: impl Fn(&T) -> u32,
     ) -> Result<Vec<T>, KernelError> {
         let mut found = Vec::new();
-        for (_, path) in files::numbered(&self.path.join(directory))?.iter().rev() {
+        for (_, path) in files::numbered(&self.place().join(directory))?.iter().rev() {
             if let Some(value) = files::read::<T>(path)? {
                 files::check_version(path, version(&value), VERSION)?;
                 found.push(value);
@@ -395,8 +423,16 @@ impl StateDir {
     }
 
     fn numbered(&self, directory: &str, generation: u64) -> PathBuf {
-        self.path.join(directory).join(format!("{generation}.json"))
+        self.place()
+            .join(directory)
+            .join(format!("{generation}.json"))
     }
+}
+
+fn clear_present(place: &Path) -> Result<(), KernelError> {
+    files::clear(&place.join(GENERATIONS))?;
+    files::clear(&place.join(TALLY))?;
+    files::sweep(place)
 }
 
 /// Policy words in JSON.

@@ -1,0 +1,46 @@
+//! What the daemon says of how things stand.
+
+use crate::generation::keep::Standing;
+use crate::generation::last_good::Ground;
+use crate::kernel::KernelError;
+
+/// What went wrong, in one line.
+pub(super) fn first_line(error: &KernelError) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// How things stand, for systemd and the log.
+pub(super) fn in_words(standing: &Standing, ground: Option<&Ground>) -> String {
+    let Standing {
+        policy, generation, ..
+    } = standing;
+    let on_trial = match standing.trial_ends_in {
+        Some(_) => ", on trial",
+        None => "",
+    };
+    let filtered = match &*standing.filtered {
+        [] => "no device is filtered".to_owned(),
+        devices => format!("filtered: {}", devices.join(", ")),
+    };
+    let missing: Vec<&str> = standing
+        .missing
+        .iter()
+        .map(|missing| &*missing.device)
+        .collect();
+    let missing = match &*missing {
+        [] => String::new(),
+        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
+    };
+    let last_resort = match ground {
+        Some(Ground::LastResort(_)) => "LAST RESORT: ",
+        _ => "",
+    };
+    format!(
+        "{last_resort}policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}"
+    )
+}
