@@ -14,12 +14,15 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+mod words;
+
 use super::files;
 use super::history::Committed;
 use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
 use crate::kernel::KernelError;
+use crate::kernel::boot::boot_id;
 use crate::kernel::counters::Count;
 use crate::kernel::trial::SinceBoot;
 use crate::policy::{self, Action, Direction, Policy};
@@ -43,6 +46,10 @@ pub struct Record {
     pub policy: PolicyRecord,
     /// When it was applied.
     pub applied_at: Timestamp,
+    /// The boot of the machine that it was applied in; none in a file of a version that did
+    /// not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
     /// Its hooks, in the order of the policy.
     pub hooks: Vec<HookRecord>,
     /// The generation that made its flow table; none if it remembers nothing.
@@ -156,6 +163,7 @@ impl Record {
             generation,
             policy,
             applied_at: Timestamp::now(),
+            boot: boot_id().map(str::to_owned),
             hooks: Vec::new(),
             flows: None,
             sites,
@@ -166,10 +174,21 @@ impl Record {
         }
     }
 
+    /// Whether it is of this boot of the machine, as far as it says. The kernel numbers
+    /// programs anew in each: the numbers of another one name nothing.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        match (&self.boot, boot_id()) {
+            (Some(boot), Some(now)) => boot == now,
+            _ => true,
+        }
+    }
+
     /// The hook whose program has the number `program_id`.
     #[must_use]
     pub fn hook(&self, program_id: u32) -> Option<&HookRecord> {
-        self.hooks.iter().find(|hook| hook.program_id == program_id)
+        let mut hooks = self.hooks.iter().filter(|_| self.is_of_this_boot());
+        hooks.find(|hook| hook.program_id == program_id)
     }
 }
 
@@ -399,34 +418,43 @@ impl StateDir {
     }
 }
 
-/// Policy words in JSON.
-mod words {
-    macro_rules! word {
-        ($name:ident, $type:ident: $($value:ident),+) => {
-            pub(super) mod $name {
-                use serde::{Deserialize, Deserializer, Serializer, de::Error};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-                use crate::policy::$type;
-                pub(in super::super) fn serialize<S: Serializer>(
-                    value: &$type,
-                    serializer: S,
-                ) -> Result<S::Ok, S::Error> {
-                    serializer.serialize_str(value.as_str())
-                }
-
-                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-                    deserializer: D,
-                ) -> Result<$type, D::Error> {
-                    let word = String::deserialize(deserializer)?;
-                    [$($type::$value),+]
-                        .into_iter()
-                        .find(|value| value.as_str() == word)
-                        .ok_or_else(|| D::Error::custom(format!("unknown word {word}")))
-                }
-            }
+    fn record() -> Record {
+        let policy = PolicyRecord {
+            name: "edge".to_owned(),
+            hash: String::new(),
+            text: String::new(),
         };
+        let mut record = Record::new(7, policy, Sites::default());
+        record.hooks.push(HookRecord {
+            interface: "external".to_owned(),
+            device: "eth0".to_owned(),
+            direction: Direction::Inbound,
+            program_id: 42,
+            counters: Vec::new(),
+            passes: false,
+        });
+        record
     }
 
-    word!(direction, Direction: Inbound, Outbound);
-    word!(action, Action: Allow, Drop);
+    #[test]
+    fn the_numbers_of_another_boot_name_nothing() {
+        let mut record = record();
+        assert!(record.boot.is_some(), "/proc does not tell the boot");
+        assert!(record.hook(42).is_some());
+        record.boot = Some("00000000-0000-0000-0000-000000000000".to_owned());
+        assert!(!record.is_of_this_boot());
+        assert!(record.hook(42).is_none());
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_its_boot_is_read_as_before() {
+        let mut json = serde_json::to_value(record()).unwrap();
+        assert!(json.as_object_mut().unwrap().remove("boot").is_some());
+        let old: Record = serde_json::from_value(json).unwrap();
+        assert!(old.hook(42).is_some());
+    }
 }

@@ -114,24 +114,27 @@ fn xdp(device: &Device, mode: XdpMode, number: Option<i32>) -> Option<Meaning> {
         }
         libc::ENOSPC => (
             "the driver lacks queues; a veth device needs as many rx queues as its peer has tx \
-             queues (`ip link add … numrxqueues N`); --mode generic works without"
+             queues (`ip link add … numrxqueues N`, or `ethtool -L`); `edge-filter apply POLICY \
+             --mode generic` works without"
                 .to_owned(),
             true,
         ),
         libc::ERANGE => (
             format!(
                 "the MTU is too large for native XDP: lower it (`ip link set dev {name} mtu N`) \
-                 or use --mode generic"
+                 or run `edge-filter apply POLICY --mode generic`"
             ),
             true,
         ),
         libc::EOPNOTSUPP => (
-            "the driver has no native XDP: use --mode generic, or --mode auto".to_owned(),
+            "the driver has no native XDP: run `edge-filter apply POLICY` with --mode generic or \
+             --mode auto"
+                .to_owned(),
             true,
         ),
         libc::EINVAL => (
             "the driver refuses native XDP as the device is set up now; `dmesg` may say why; \
-             --mode generic works without the driver"
+             `edge-filter apply POLICY --mode generic` works without it"
                 .to_owned(),
             true,
         ),
@@ -144,8 +147,8 @@ fn tcx(name: &str, number: Option<i32>) -> Option<Meaning> {
     Some(match number? {
         // What a kernel says that does not know the attach type, or has no TCX.
         libc::EINVAL | libc::EOPNOTSUPP => (
-            "Linux 6.6 and later have TCX, if built with CONFIG_NET_XGRESS: use --egress clsact, \
-             or --egress auto"
+            "Linux 6.6 and later have TCX, if built with CONFIG_NET_XGRESS: run `edge-filter apply \
+             POLICY` with --egress clsact or --egress auto"
                 .to_owned(),
             true,
         ),
