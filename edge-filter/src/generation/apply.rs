@@ -12,7 +12,7 @@ use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
-use super::{Instance, history};
+use super::{Instance, history, leftovers};
 use crate::kernel::KernelError;
 use crate::policy::Policy;
 
@@ -84,6 +84,8 @@ pub(super) fn locked<T>(
 ) -> Result<T, KernelError> {
     let fresh = !instance.pins.exists();
     let lock = instance.pins.lock()?;
+    // What it cannot clear away is in nobody's way, and is named by what follows if it is.
+    let _ = leftovers::clear(instance);
     let result = work();
     if result.is_err() && fresh {
         // Nothing of this instance was there before.

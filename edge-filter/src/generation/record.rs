@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 mod words;
 
-use super::files;
+use super::files::{self, Staged};
 use super::history::Committed;
 use super::plan::Absent;
 use super::sites::Sites;
@@ -327,12 +327,12 @@ impl StateDir {
         self.all(HISTORY, |committed: &Committed| committed.version)
     }
 
-    /// Keeps a committed generation.
+    /// Writes what is kept of a committed generation, beside its place.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&self, committed: &Committed) -> Result<(), KernelError> {
-        files::write(&self.numbered(HISTORY, committed.generation), committed)
+    pub(super) fn stage(&self, committed: &Committed) -> Result<Staged, KernelError> {
+        files::stage(&self.numbered(HISTORY, committed.generation), committed)
     }
 
     /// Keeps a committed generation no longer.

@@ -42,7 +42,7 @@ pub fn read_pinned(path: &Path) -> Result<Vec<Count>, KernelError> {
     let reading = |error: MapError| {
         KernelError::new(format!("read the counters pinned at {}", path.display()))
             .because(error)
-            .try_this("run it as root")
+            .if_forbidden()
     };
     let data = MapData::from_pin(path).map_err(reading)?;
     let map = Map::from_map_data(data).map_err(reading)?;

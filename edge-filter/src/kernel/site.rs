@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::KernelError;
 use super::device::{Device, XdpMode};
+use super::occupant::Occupant;
+use super::{KernelError, privileges};
 
 /// Where a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +65,7 @@ impl Site {
         let name = &device.name;
         let number = error.raw_os_error();
         let (remedy, other_site) = match number {
-            Some(libc::EPERM | libc::EACCES) => (
-                "run it as root, or with CAP_BPF and CAP_NET_ADMIN".to_owned(),
-                false,
-            ),
+            Some(libc::EPERM | libc::EACCES) => (privileges::remedy(), false),
             Some(libc::ENODEV) => (
                 format!("`ip link show {name}` tells whether it is still there"),
                 false,
@@ -95,20 +93,16 @@ impl Site {
 
 fn xdp(device: &Device, mode: XdpMode, number: Option<i32>) -> Option<Meaning> {
     let name = &device.name;
-    let foreign = device.xdp.map(|xdp| {
-        format!(
-            "program {} is attached there in {} mode",
-            xdp.program_id,
-            xdp.mode.as_str()
-        )
-    });
     let (remedy, by_driver) = match number? {
         libc::EBUSY | libc::EEXIST => {
-            let remedy = format!(
-                "{}, and it is not ours: `bpftool net` names it; detach it with the tool that \
-                 attached it (`ip link set dev {name} xdp off` for iproute2, `edge-filter detach` \
-                 for one with another --pin-root)",
-                foreign.unwrap_or_else(|| "another XDP program is attached there".to_owned())
+            let remedy = Occupant::of(device).map_or_else(
+                || {
+                    format!(
+                        "another XDP program was attached there, and is gone by now: try again; \
+                         `bpftool net show dev {name}` names what is there"
+                    )
+                },
+                |occupant| occupant.to_string(),
             );
             (remedy, false)
         }

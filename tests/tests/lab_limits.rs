@@ -1,0 +1,365 @@
+//! Whatever runs out during `apply`: files, room on the disk, memory. At each limit, from
+//! far too little up to just enough, it is applied whole or refused whole; what was enforced
+//! decides on, `status` tells no other story, nothing is left behind, and the next ordinary
+//! `apply` works.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail, ensure};
+use edge_filter_tests::lab::probe::Probe;
+use edge_filter_tests::lab::product::{Mode, expect_exit};
+use edge_filter_tests::lab::standing::{Standing, refusal};
+use edge_filter_tests::lab::trial::{FIRST, MOVED};
+use edge_filter_tests::lab::{Lab, Plan, sample};
+use edge_filter_tests::soak;
+use nix::sys::signal::Signal;
+
+/// How many limits of memory are tried, in a soak run.
+const LIMITS_OF_MEMORY: usize = 200;
+/// The size of the small disk, and of what is freed step by step.
+const DISK: usize = 256 << 10;
+const PAGE: usize = 4096;
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// The dynamic loader had too little: not one line of ours ran.
+    NotStarted,
+    /// Refused, with a cause and a remedy.
+    Refused,
+    /// Applied, with a warning.
+    Warned,
+    /// Applied.
+    Applied,
+}
+
+/// A lab that enforces one policy of two, on both sides of a device.
+struct Subject {
+    lab: Lab,
+    policies: [PathBuf; 2],
+    egress: &'static str,
+}
+
+impl Subject {
+    fn new(egress: &'static str) -> Result<Self> {
+        Self::prepared(egress, |_| Ok(()))
+    }
+
+    fn prepared(egress: &'static str, prepare: impl FnOnce(&Lab) -> Result<()>) -> Result<Self> {
+        let lab = Lab::new(&Plan::default())?;
+        prepare(&lab)?;
+        let first = sample::both_ways();
+        let moved = first.replacen("ports: [3478]", "ports: [3479]", 1);
+        let policies = [
+            lab.mounts.write("first.yaml", &first)?,
+            lab.mounts.write("moved.yaml", &moved)?,
+        ];
+        let subject = Self {
+            lab,
+            policies,
+            egress,
+        };
+        subject.apply_ordinarily()?;
+        Ok(subject)
+    }
+
+    /// `apply` of one of the policies, with `limit` of prlimit(1).
+    fn command(&self, policy: &Path, limit: &str) -> Result<Command> {
+        let apply = self.lab.apply_command(policy, Mode::Native)?;
+        let mut command = self.lab.edge.command_in("prlimit", &self.lab.mounts);
+        command
+            .env("EDGE_FILTER_PIN_ROOT", self.lab.mounts.pin_root())
+            .env("EDGE_FILTER_STATE_DIR", self.lab.mounts.state_dir())
+            .arg(limit)
+            .arg(apply.get_program())
+            .args(apply.get_args())
+            .args(["--egress", self.egress]);
+        Ok(command)
+    }
+
+    /// The first policy is enforced, and nothing else is there.
+    fn apply_ordinarily(&self) -> Result<()> {
+        let mut command = self.lab.apply_command(&self.policies[0], Mode::Native)?;
+        let output = expect_exit(command.args(["--egress", self.egress]), 0)?;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(said.is_empty(), "an ordinary `apply` warns:\n{said}");
+        let pins = self.lab.mounts.pins()?;
+        // The root, its five directories, three hooks with counters, and a flow table.
+        ensure!(pins.len() == 6 + 6 + 1, "pins leak: {pins:?}");
+        let history = self.lab.json(&["rollback", "--list"])?;
+        let newest = history[0]["generation"].as_u64();
+        ensure!(newest == Some(self.lab.status()?.policy.generation));
+        Ok(())
+    }
+
+    /// Tries the other policy within a limit; fails unless it was applied whole or refused
+    /// whole, in which case it says one of `causes`.
+    fn attempt(
+        &self,
+        probe: &mut Probe<'_>,
+        command: &mut Command,
+        causes: &[&str],
+    ) -> Result<Outcome> {
+        let before = Standing::of(&self.lab)?;
+        let output = command.output()?;
+        let outcome = outcome(&output, causes)?;
+        let open = probe.open()?;
+        let expected = match outcome {
+            Outcome::NotStarted | Outcome::Refused => FIRST,
+            Outcome::Warned | Outcome::Applied => MOVED,
+        };
+        ensure!(open == expected, "{open:?} is open after {output:?}");
+        probe.settle()?;
+        if expected == FIRST {
+            before.assert_same(&self.lab)?;
+        } else {
+            let status = self.lab.status()?;
+            ensure!(
+                status
+                    .hooks
+                    .iter()
+                    .all(|hook| { hook.filtered && hook.generation == status.policy.generation }),
+                "{status:?}"
+            );
+            self.apply_ordinarily()?;
+            ensure!(probe.open()? == FIRST);
+        }
+        Ok(outcome)
+    }
+}
+
+fn outcome(output: &Output, causes: &[&str]) -> Result<Outcome> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) if said.contains("warning: ") => Ok(Outcome::Warned),
+        Some(0) => Ok(Outcome::Applied),
+        Some(127) => Ok(Outcome::NotStarted),
+        Some(1) => {
+            ensure!(!said.contains("panicked"), "{said}");
+            ensure!(
+                said.starts_with("error: ") && said.contains("help: "),
+                "{said}"
+            );
+            ensure!(causes.iter().any(|cause| said.contains(cause)), "{said}");
+            Ok(Outcome::Refused)
+        }
+        // The kernel cannot even map the program.
+        None if output.status.signal() == Some(Signal::SIGKILL as i32) && said.is_empty() => {
+            Ok(Outcome::NotStarted)
+        }
+        None if output.status.signal() == Some(Signal::SIGSEGV as i32) && said.is_empty() => {
+            Ok(Outcome::NotStarted)
+        }
+        _ => bail!("{}: {said}", output.status),
+    }
+}
+
+fn count(counts: &mut BTreeMap<Outcome, usize>, outcome: Outcome) {
+    *counts.entry(outcome).or_default() += 1;
+}
+
+fn too_few_files(egress: &'static str) -> Result<()> {
+    let subject = Subject::new(egress)?;
+    let mut probe = Probe::new(&subject.lab)?;
+    let mut counts = BTreeMap::new();
+    let causes = ["Too many open files", "ulimit -n"];
+    let mut limit = 3;
+    let enough = loop {
+        let mut command = subject.command(&subject.policies[1], &format!("--nofile={limit}"))?;
+        let outcome = subject
+            .attempt(&mut probe, &mut command, &causes)
+            .with_context(|| format!("with {limit} files"))?;
+        count(&mut counts, outcome.clone());
+        if outcome == Outcome::Applied {
+            break limit;
+        }
+        ensure!(limit < 256, "256 files are not enough");
+        limit += 1;
+    };
+    println!("{egress}: every limit from 3 to {enough} open files: {counts:?}");
+    ensure!(counts[&Outcome::Refused] > 10, "{counts:?}");
+    ensure!(!counts.contains_key(&Outcome::Warned), "{counts:?}");
+    Ok(())
+}
+
+#[test]
+fn files_run_out_anywhere_with_tcx() -> Result<()> {
+    too_few_files("tcx")
+}
+
+#[test]
+fn files_run_out_anywhere_with_clsact() -> Result<()> {
+    too_few_files("clsact")
+}
+
+/// Mounts a small tmpfs on the lab's state directory.
+fn small_disk(lab: &Lab) -> Result<()> {
+    fs::create_dir_all(lab.mounts.outside("state/edge-filter"))?;
+    let mut mount = lab.edge.command_in("mount", &lab.mounts);
+    mount.args(["-t", "tmpfs", "-o", &format!("size={DISK}"), "small"]);
+    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    Ok(())
+}
+
+/// Fills the small disk to the last byte, but for `room`.
+fn fill(path: &Path, room: usize) -> Result<()> {
+    let _ = fs::remove_file(path);
+    let mut file = File::create(path)?;
+    let mut filled = 0;
+    loop {
+        match file.write(&[0; PAGE]) {
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.set_len((filled - room) as u64)?;
+    Ok(())
+}
+
+#[test]
+fn the_disk_is_full_to_the_last_byte() -> Result<()> {
+    let subject = Subject::prepared("tcx", small_disk)?;
+    let mut probe = Probe::new(&subject.lab)?;
+    let mut counts = BTreeMap::new();
+    let ballast = subject.lab.mounts.outside("state/edge-filter/ballast");
+    let mut room = 0;
+    let enough = loop {
+        fill(&ballast, room)?;
+        let before = Standing::of(&subject.lab)?;
+        let mut command = subject
+            .lab
+            .apply_command(&subject.policies[1], Mode::Native)?;
+        let output = command.output()?;
+        let outcome = outcome(&output, &["No space left on device"])?;
+        count(&mut counts, outcome.clone());
+        let applied = outcome == Outcome::Applied || outcome == Outcome::Warned;
+        ensure!(
+            probe.open()? == if applied { MOVED } else { FIRST },
+            "with {room} bytes: {outcome:?}"
+        );
+        probe.settle()?;
+        if applied {
+            // What the history holds is what is enforced.
+            let history = subject.lab.json(&["rollback", "--list"])?;
+            let newest = history[0]["generation"].as_u64();
+            ensure!(newest == Some(subject.lab.status()?.policy.generation));
+            fs::remove_file(&ballast)?;
+            subject.apply_ordinarily()?;
+            probe.settle()?;
+        } else {
+            before
+                .assert_same(&subject.lab)
+                .with_context(|| format!("with {room} bytes"))?;
+        }
+        if outcome == Outcome::Applied {
+            break room;
+        }
+        ensure!(room < DISK / 2, "half the disk is not enough");
+        room += PAGE;
+    };
+    println!("0 to {enough} bytes of room, in steps of {PAGE}: {counts:?}");
+    ensure!(counts[&Outcome::Refused] > 1, "{counts:?}");
+    subject.lab.run(&["detach"], 0)?;
+    ensure!(subject.lab.mounts.pins()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_to() -> Result<()> {
+    let subject = Subject::prepared("tcx", small_disk)?;
+    let mut probe = Probe::new(&subject.lab)?;
+    let remount = |how: &str| -> Result<()> {
+        let mut mount = subject.lab.edge.command_in("mount", &subject.lab.mounts);
+        mount.args(["-o", &format!("remount,{how}")]);
+        expect_exit(mount.arg(subject.lab.mounts.state_dir()), 0)?;
+        Ok(())
+    };
+    remount("ro")?;
+    let before = Standing::of(&subject.lab)?;
+    let words = ["Read-only file system", "remount,rw", "state/edge-filter"];
+    let mut command = subject
+        .lab
+        .apply_command(&subject.policies[1], Mode::Native)?;
+    println!("{}", refusal(&mut command, &words)?);
+    ensure!(probe.open()? == FIRST);
+    before.assert_same(&subject.lab)?;
+    remount("rw")?;
+    subject.apply_ordinarily()?;
+    probe.settle()
+}
+
+#[test]
+fn a_file_may_not_become_as_large_as_it_must() -> Result<()> {
+    let subject = Subject::new("tcx")?;
+    let mut probe = Probe::new(&subject.lab)?;
+    let mut counts = BTreeMap::new();
+    let largest = Standing::of(&subject.lab)?
+        .files
+        .values()
+        .map(Vec::len)
+        .max()
+        .context("no files")?;
+    // It is the records, and the history, that are some thousand bytes long.
+    for limit in (0..=largest + 1024).step_by(512) {
+        let mut command = subject.command(&subject.policies[1], &format!("--fsize={limit}"))?;
+        let causes = ["File too large", "ulimit -f"];
+        let outcome = subject
+            .attempt(&mut probe, &mut command, &causes)
+            .with_context(|| format!("with files of {limit} bytes"))?;
+        count(&mut counts, outcome);
+    }
+    println!("files of 0 to {largest} bytes and more: {counts:?}");
+    ensure!(counts.contains_key(&Outcome::Refused) && counts.contains_key(&Outcome::Applied));
+    Ok(())
+}
+
+#[test]
+fn memory_runs_out_anywhere() -> Result<()> {
+    let subject = Subject::new("tcx")?;
+    let mut probe = Probe::new(&subject.lab)?;
+    let mut counts = BTreeMap::new();
+    let works = |limit: usize| -> Result<bool> {
+        let mut command = subject.lab.edge.command_in("prlimit", &subject.lab.mounts);
+        let apply = subject
+            .lab
+            .apply_command(&subject.policies[0], Mode::Native)?;
+        command
+            .arg(format!("--as={limit}"))
+            .arg(apply.get_program());
+        Ok(command.arg("--version").output()?.status.success())
+    };
+    // From where the program starts at all, to where it has enough.
+    let mut lowest = 1 << 20;
+    while !works(lowest)? {
+        lowest += 1 << 20;
+        ensure!(lowest < 1 << 30, "it does not even start");
+    }
+    lowest -= 1 << 20;
+    let range = 48 << 20;
+    let steps = soak::times(LIMITS_OF_MEMORY);
+    for step in 0..=steps {
+        let limit = lowest + range * step / steps;
+        let mut command = subject.command(&subject.policies[1], &format!("--as={limit}"))?;
+        let causes = ["Cannot allocate memory", "out of memory"];
+        let outcome = subject
+            .attempt(&mut probe, &mut command, &causes)
+            .with_context(|| format!("with {limit} bytes"))?;
+        count(&mut counts, outcome);
+    }
+    println!(
+        "{} limits of {} to {} MiB: {counts:?}",
+        steps + 1,
+        lowest >> 20,
+        (lowest + range) >> 20
+    );
+    ensure!(counts.contains_key(&Outcome::Refused) && counts.contains_key(&Outcome::Applied));
+    subject.lab.run(&["detach"], 0)?;
+    ensure!(subject.lab.mounts.pins()?.is_empty());
+    Ok(())
+}
