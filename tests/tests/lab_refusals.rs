@@ -1,6 +1,8 @@
 //! What the kernel refuses, made to happen: the message names the device, the cause and the
 //! remedy, what was enforced is enforced still and counts on, and nothing is left behind.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,8 +17,9 @@ use edge_filter_tests::lab::wire::End;
 use edge_filter_tests::lab::{Lab, Plan, sample};
 use nix::libc;
 
-/// As many programs as a side of a device can have (`BPF_MPROG_MAX`).
-const MOST_PROGRAMS: usize = 64;
+/// As many programs as a side of a device can have (`bpf_mprog_max` in
+/// include/linux/bpf_mprog.h).
+const MOST_PROGRAMS: usize = 63;
 
 /// A lab that enforces [`sample::POLICY`] on two devices; a third one refuses.
 fn enforcing() -> Result<(Lab, PathBuf)> {
@@ -31,7 +34,8 @@ fn enforcing() -> Result<(Lab, PathBuf)> {
 /// Makes `third`, whose peer sends through so many queues.
 fn make_third(lab: &Lab, queues: u8) -> Result<End> {
     lab.edge.ip(&format!(
-        "link add third numrxqueues 1 type veth peer name third-peer numtxqueues {queues}\n\
+        "link add third numtxqueues 1 numrxqueues 1 type veth peer name third-peer numtxqueues \
+         {queues} numrxqueues 1\n\
          link set third-peer up\nlink set third up\n"
     ))?;
     Ok(End {
@@ -79,7 +83,7 @@ fn quoted(message: &str, begin: &str) -> Result<Vec<String>> {
 fn follow(lab: &Lab, policy: &PathBuf, arguments: &[&str], remedy: &[String]) -> Result<()> {
     let mut command = lab.edge.command_in(&remedy[0], &lab.mounts);
     expect_exit(command.args(&remedy[1..]), 0)
-        .with_context(|| format!("install what the message names: {}", remedy[0]))?;
+        .context("`apt-get install bpftool iproute2` installs what the messages name")?;
     expect_exit(&mut apply(lab, policy, arguments)?, 0)?;
     ensure!(lab.edge.devices()?["third"].is_some());
     Ok(())
@@ -158,6 +162,28 @@ fn a_device_that_is_not_there() -> Result<()> {
 }
 
 #[test]
+fn a_device_that_has_gone_during_a_trial() -> Result<()> {
+    let (lab, policy) = enforcing()?;
+    make_third(&lab, 1)?;
+    let mut begin = apply(&lab, &policy, &["--confirm", "1h"])?;
+    expect_exit(&mut begin, 0)?;
+    lab.edge.ip("link del third\n")?;
+    let before = Standing::of(&lab)?;
+    // Neither command has options that name devices.
+    let words = [
+        "'third'",
+        "`edge-filter apply POLICY --interface ROLE=DEVICE`",
+    ];
+    refusal(&mut lab.edge_filter(&["confirm"])?, &words)?;
+    before.assert_same(&lab)?;
+    lab.edge.ip("link del internal\n")?;
+    let before = Standing::of(&lab)?;
+    let words = ["'internal'", words[1]];
+    refusal(&mut lab.edge_filter(&["rollback"])?, &words)?;
+    before.assert_same(&lab)
+}
+
+#[test]
 fn too_few_queues() -> Result<()> {
     let (lab, policy) = enforcing()?;
     make_third(&lab, 4)?;
@@ -227,14 +253,27 @@ fn who_may_not_is_told_what_is_lacking() -> Result<()> {
     make_third(&lab, 1)?;
     let before = Standing::of(&lab)?;
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    refusal(
-        &mut wrapped(&lab, &policy, "setpriv", &nobody)?,
-        &["user 65534", "root"],
-    )?;
+    let mut command = wrapped(&lab, &policy, "setpriv", &nobody)?;
+    println!("{}", refusal(&mut command, &["uid 0", "run it as root"])?);
+    // In a place of one's own it is the kernel that says no.
+    let own = lab.mounts.outside("bpffs/own");
+    fs::create_dir(&own)?;
+    fs::set_permissions(&own, Permissions::from_mode(0o700))?;
+    chown(&own, Some(65_534), Some(65_534))?;
+    let mut command = wrapped(&lab, &policy, "setpriv", &nobody)?;
+    command
+        .env("EDGE_FILTER_PIN_ROOT", lab.mounts.inside("bpffs/own"))
+        .env("EDGE_FILTER_STATE_DIR", lab.mounts.inside("state/own"));
+    let words = [
+        "Operation not permitted",
+        "this is user 65534, without CAP_BPF",
+    ];
+    println!("{}", refusal(&mut command, &words)?);
+    fs::remove_dir_all(&own)?;
     before.assert_same(&lab)?;
     for (dropped, words) in [
         ("-sys_admin,-bpf", &["CAP_BPF", "CAP_SYS_ADMIN"][..]),
-        ("-net_admin", &["CAP_NET_ADMIN"]),
+        ("-sys_admin,-net_admin", &["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]),
     ] {
         let bounding = format!("--bounding-set={dropped}");
         let without = ["--inh-caps=-all", &bounding];

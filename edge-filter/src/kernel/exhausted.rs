@@ -6,8 +6,9 @@ use std::io;
 
 use nix::errno::Errno;
 
-const FILES: &str = "this process may not open more files: each device takes some ten of them; \
-                     raise the limit, with `ulimit -n 1024` or LimitNOFILE= of its unit";
+const FILES: &str = "this process may not open more files, and each side of a device takes some \
+                     thirty of them while a policy is applied: raise the limit, with `ulimit -n \
+                     4096` or LimitNOFILE= of its unit";
 
 const ALL_FILES: &str = "the machine may not open more files: raise `sysctl fs.file-max`, or end \
                          what holds so many (`lsof` tells)";

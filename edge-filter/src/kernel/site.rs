@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_that_refuses_leaves_generic_mode() {
+        for (number, words) in [
+            (libc::ERANGE, "ip link set dev eth7 mtu"),
+            (libc::ENOSPC, "rx queues"),
+            (libc::EOPNOTSUPP, "no native XDP"),
+            (libc::EINVAL, "dmesg"),
+        ] {
+            let refusal = refusal(Site::Xdp(XdpMode::Native), number);
+            assert!(refusal.other_site, "{number}");
+            let message = refusal.error.to_string();
+            assert!(message.contains(words), "{message}");
+            assert!(
+                message.contains("attach to eth7 in native mode"),
+                "{message}"
+            );
+            assert!(message.contains("edge-filter apply POLICY"), "{message}");
+        }
+    }
+
+    #[test]
     fn nothing_else_is_tried_where_that_would_not_help() {
         for (site, number) in [
             (Site::Tcx, libc::ERANGE),
