@@ -69,8 +69,10 @@ struct Subject {
     texts: [String; 2],
     policies: [PathBuf; 2],
     followed: PathBuf,
-    /// How long one `apply` takes.
-    whole: Duration,
+    /// How long `apply`, `status` and `plan` take.
+    apply: Duration,
+    status: Duration,
+    plan: Duration,
 }
 
 impl Subject {
@@ -96,17 +98,26 @@ impl Subject {
             texts,
             policies,
             followed,
-            whole: Duration::ZERO,
+            apply: Duration::ZERO,
+            status: Duration::ZERO,
+            plan: Duration::ZERO,
         };
         subject.run(&["apply", text_of(&subject.policies[0])])?;
-        let begun = Instant::now();
-        subject.run(&["apply", text_of(&subject.policies[1])])?;
-        subject.whole = begun.elapsed();
+        let longer = text_of(&subject.policies[1]).to_owned();
+        subject.apply = subject.time(&["apply", &longer])?;
+        subject.status = subject.time(&["status"])?;
+        subject.plan = subject.time(&["plan", &longer])?;
         Ok(subject)
     }
 
     fn run(&self, arguments: &[&str]) -> Result<()> {
         self.lab.run(arguments, 0).map(drop)
+    }
+
+    fn time(&self, arguments: &[&str]) -> Result<Duration> {
+        let begun = Instant::now();
+        self.run(arguments)?;
+        Ok(begun.elapsed())
     }
 
     fn spawn(&self, arguments: &[&str]) -> Result<Child> {
@@ -115,8 +126,14 @@ impl Subject {
         Ok(command.spawn()?)
     }
 
-    /// Kills one such process after `delay`; whether it was alive until then.
-    fn kill(&self, victim: Victim, round: usize, delay: Duration) -> Result<bool> {
+    /// Kills one such process at `part` of its way; whether it was alive until then.
+    fn kill(&self, victim: Victim, round: usize, part: f64) -> Result<bool> {
+        let delay = match victim {
+            Victim::Status => self.status,
+            Victim::Plan => self.plan,
+            _ => self.apply,
+        }
+        .mul_f64(part);
         let policy = text_of(&self.policies[round % 2]);
         let arguments: &[&str] = match victim {
             Victim::Apply => &["apply", policy],
@@ -129,11 +146,7 @@ impl Subject {
             }
         };
         let mut child = self.spawn(arguments)?;
-        // Those that only read are done sooner.
-        sleep(match victim {
-            Victim::Status | Victim::Plan => delay / 8,
-            _ => delay,
-        });
+        sleep(delay);
         child.kill()?;
         Ok(child.wait()?.code().is_none())
     }
@@ -213,9 +226,11 @@ fn killing_any_process_costs_no_packet_and_leaves_nothing() -> Result<()> {
                 0 => Victim::Apply,
                 _ => OTHERS[killed / 2 % OTHERS.len()],
             };
-            let delay = subject.whole.mul_f64(random.random_range(0.0..1.0));
-            let doing = format!("round {rounds}: {victim:?} after {delay:?}");
-            let in_time = subject.kill(victim, rounds, delay).context(doing.clone())?;
+            let part = random.random_range(0.0..1.0);
+            let doing = format!("round {rounds}: {victim:?} at {part:.3} of its way");
+            let in_time = subject
+                .kill(victim, rounds, part)
+                .with_context(|| doing.clone())?;
             programs.extend(subject.assert_consistent().context(doing)?);
             if in_time {
                 killed += 1;
@@ -228,7 +243,7 @@ fn killing_any_process_costs_no_packet_and_leaves_nothing() -> Result<()> {
     println!(
         "{killed} of {rounds} processes were killed, `apply` taking about {:?}: {counts:?}; \
          meanwhile {} datagrams passed and {} were dropped",
-        subject.whole, allowed.sent, refused.sent
+        subject.apply, allowed.sent, refused.sent
     );
     ensure!(counts[&Victim::Apply] * 2 >= kills, "{counts:?}");
     ensure!(

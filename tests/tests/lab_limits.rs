@@ -204,6 +204,35 @@ fn too_few_files(egress: &'static str) -> Result<()> {
 }
 
 #[test]
+fn a_first_apply_that_lacks_files_leaves_nothing() -> Result<()> {
+    let subject = Subject::new("tcx")?;
+    let step = if soak::is_on() { 1 } else { 13 };
+    let mut refused = 0;
+    for limit in (3..200).step_by(step) {
+        subject.lab.run(&["detach"], 0)?;
+        let mut command = subject.command(&subject.policies[1], &format!("--nofile={limit}"))?;
+        let outcome = subject.outcome(&command.output()?, &["Too many open files", "ulimit -n"])?;
+        if outcome == Outcome::Applied {
+            println!("{refused} limits of files refused, and {limit} was enough");
+            ensure!(refused > 5);
+            return subject.apply_ordinarily();
+        }
+        refused += usize::from(outcome == Outcome::Refused);
+        let standing = Standing::of_none(&subject.lab)?;
+        ensure!(standing.pins.is_empty(), "with {limit} files: {standing:?}");
+        ensure!(
+            standing.files.is_empty(),
+            "with {limit} files: {standing:?}"
+        );
+        ensure!(
+            standing.devices.values().all(Option::is_none),
+            "{standing:?}"
+        );
+    }
+    bail!("200 files are not enough")
+}
+
+#[test]
 fn files_run_out_anywhere_with_tcx() -> Result<()> {
     too_few_files("tcx")
 }

@@ -44,6 +44,18 @@ impl Standing {
         })
     }
 
+    /// The same where nothing is enforced, and `status` has nothing to tell.
+    pub fn of_none(lab: &Lab) -> Result<Self> {
+        let status = lab.json(&["status"])?;
+        ensure!(status["policy"].is_null(), "{status:#}");
+        Ok(Self {
+            devices: lab.edge.devices()?,
+            hooks: Vec::new(),
+            pins: lab.mounts.pins()?,
+            files: files(lab)?,
+        })
+    }
+
     /// Fails unless they stand as before.
     pub fn assert_same(&self, lab: &Lab) -> Result<()> {
         let now = Self::of(lab)?;
