@@ -130,6 +130,33 @@ fn a_device_of_another_instance_is_refused_by_name() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_state_directory_of_another_instance_is_refused() -> Result<()> {
+    let lab = Lab::new(&Plan::default())?;
+    let first = lab
+        .mounts
+        .write("policy.yaml", &one_role("external", "external"))?;
+    let inner = lab
+        .mounts
+        .write("inner.yaml", &one_role("internal", "internal"))?;
+    lab.run(&["apply", text(&first)], 0)?;
+    let before = Standing::of(&lab)?;
+    let own = lab.mounts.pin_root();
+    for arguments in [&["apply", text(&inner)][..], &["rollback"], &["detach"]] {
+        let mut command = second(&lab, arguments)?;
+        command.env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir());
+        let words = ["use the state directory", text(&own), "--state-dir"];
+        println!("{}", refusal(&mut command, &words)?);
+        before.assert_same(&lab)?;
+    }
+    // Whose pins are gone has ended.
+    lab.run(&["detach"], 0)?;
+    let mut command = second(&lab, &["apply", text(&inner)])?;
+    command.env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir());
+    expect_exit(&mut command, 0)?;
+    Ok(())
+}
+
 /// Two roles of three devices each, besides the lab's own.
 fn many(ports: &str) -> String {
     let policy = sample::POLICY

@@ -18,7 +18,7 @@ use edge_filter_tests::lab::{Lab, Plan, sample};
 use nix::libc;
 
 /// As many programs as a side of a device can have (`bpf_mprog_max` in
-/// include/linux/bpf_mprog.h).
+/// `include/linux/bpf_mprog.h`).
 const MOST_PROGRAMS: usize = 63;
 
 /// A lab that enforces [`sample::POLICY`] on two devices; a third one refuses.

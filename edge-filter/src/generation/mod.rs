@@ -24,6 +24,7 @@ pub mod history;
 pub mod keep;
 mod leftovers;
 mod next;
+mod owner;
 pub mod plan;
 pub mod planned;
 pub mod proposal;

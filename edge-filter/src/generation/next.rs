@@ -7,6 +7,7 @@ use super::change::{Change, Former, Loading};
 use super::files::Staged;
 use super::flows::{self, Flows};
 use super::history;
+use super::owner;
 use super::plan::HookPlan;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord, TrialRecord};
 use super::reserve;
@@ -255,6 +256,7 @@ impl<'a> Next<'a> {
             text: text.to_owned(),
         };
         let mut record = Record::new(self.generation, policy, self.manner.sites);
+        record.pin_root = Some(owner::pin_root(self.instance));
         record.hooks = hooks;
         record.flows = self.flows.as_ref().map(Flows::made_by);
         record.trial = self.trial;

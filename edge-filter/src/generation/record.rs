@@ -6,7 +6,7 @@
 //! the last good policy. Every file is replaced whole, so that a crash leaves the old one
 //! or the new one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -50,6 +50,9 @@ pub struct Record {
     /// not say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
+    /// Where its pins are; none in a file of a version that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pin_root: Option<PathBuf>,
     /// Its hooks, in the order of the policy.
     pub hooks: Vec<HookRecord>,
     /// The generation that made its flow table; none if it remembers nothing.
@@ -164,6 +167,7 @@ impl Record {
             policy,
             applied_at: Timestamp::now(),
             boot: boot_id().map(str::to_owned),
+            pin_root: None,
             hooks: Vec::new(),
             flows: None,
             sites,
@@ -281,6 +285,12 @@ impl StateDir {
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The records of all generations that are not gone, the newest first.
@@ -419,42 +429,4 @@ impl StateDir {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record() -> Record {
-        let policy = PolicyRecord {
-            name: "edge".to_owned(),
-            hash: String::new(),
-            text: String::new(),
-        };
-        let mut record = Record::new(7, policy, Sites::default());
-        record.hooks.push(HookRecord {
-            interface: "external".to_owned(),
-            device: "eth0".to_owned(),
-            direction: Direction::Inbound,
-            program_id: 42,
-            counters: Vec::new(),
-            passes: false,
-        });
-        record
-    }
-
-    #[test]
-    fn the_numbers_of_another_boot_name_nothing() {
-        let mut record = record();
-        assert!(record.boot.is_some(), "/proc does not tell the boot");
-        assert!(record.hook(42).is_some());
-        record.boot = Some("00000000-0000-0000-0000-000000000000".to_owned());
-        assert!(!record.is_of_this_boot());
-        assert!(record.hook(42).is_none());
-    }
-
-    #[test]
-    fn a_record_that_does_not_say_its_boot_is_read_as_before() {
-        let mut json = serde_json::to_value(record()).unwrap();
-        assert!(json.as_object_mut().unwrap().remove("boot").is_some());
-        let old: Record = serde_json::from_value(json).unwrap();
-        assert!(old.hook(42).is_some());
-    }
-}
+mod tests;
