@@ -22,6 +22,7 @@ pub mod daemon;
 mod ethtool;
 pub mod foreign;
 pub mod frame;
+pub mod limited;
 pub mod meter;
 pub mod mounts;
 pub mod namespace;
