@@ -37,7 +37,7 @@ fn too_few_files(egress: &'static str) -> Result<()> {
     let mut counts = BTreeMap::new();
     let causes = ["Too many open files", "ulimit -n"];
     // Every one, in a soak run.
-    let step = if soak::is_on() { 1 } else { 11 };
+    let step = if soak::is_on() { 1 } else { 23 };
     let mut limit = 3;
     let enough = loop {
         let mut command = subject.command(&subject.policies[1], &format!("--nofile={limit}"))?;
@@ -52,7 +52,7 @@ fn too_few_files(egress: &'static str) -> Result<()> {
         limit += step;
     };
     println!("{egress}: every {step}. limit from 3 to {enough} open files: {counts:?}");
-    ensure!(counts[&Outcome::Refused] > 5, "{counts:?}");
+    ensure!(counts[&Outcome::Refused] > 2, "{counts:?}");
     ensure!(!counts.contains_key(&Outcome::Warned), "{counts:?}");
     Ok(())
 }
@@ -60,7 +60,7 @@ fn too_few_files(egress: &'static str) -> Result<()> {
 #[test]
 fn a_first_apply_that_lacks_files_leaves_nothing() -> Result<()> {
     let subject = Subject::new("tcx")?;
-    let step = if soak::is_on() { 1 } else { 13 };
+    let step = if soak::is_on() { 1 } else { 23 };
     let mut refused = 0;
     for limit in (3..200).step_by(step) {
         subject.lab.run(&["detach"], 0)?;
@@ -68,7 +68,7 @@ fn a_first_apply_that_lacks_files_leaves_nothing() -> Result<()> {
         let outcome = subject.outcome(&command.output()?, &["Too many open files", "ulimit -n"])?;
         if outcome == Outcome::Applied {
             println!("{refused} limits of files refused, and {limit} was enough");
-            ensure!(refused > 5);
+            ensure!(refused > 2);
             return subject.apply_ordinarily();
         }
         refused += usize::from(outcome == Outcome::Refused);
@@ -106,8 +106,10 @@ fn small_disk(lab: &Lab) -> Result<()> {
 }
 
 /// Fills the small disk to the last byte, but for `room`.
+///
+/// What the file held goes by truncation: a removed file keeps its room for as long as a
+/// child that another thread is just starting has a copy of its descriptor.
 fn fill(path: &Path, room: usize) -> Result<()> {
-    let _ = fs::remove_file(path);
     let mut file = File::create(path)?;
     let mut filled = 0;
     loop {
@@ -117,7 +119,8 @@ fn fill(path: &Path, room: usize) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    file.set_len((filled - room) as u64)?;
+    let left = filled.checked_sub(room).context("the disk is too small")?;
+    file.set_len(left as u64)?;
     Ok(())
 }
 
@@ -148,7 +151,7 @@ fn the_disk_is_full_to_the_last_byte() -> Result<()> {
             let history = subject.lab.json(&["rollback", "--list"])?;
             let newest = history[0]["generation"].as_u64();
             ensure!(newest == Some(subject.lab.status()?.policy.generation));
-            fs::remove_file(&ballast)?;
+            File::create(&ballast)?;
             subject.apply_ordinarily()?;
             probe.settle()?;
         } else {
@@ -250,12 +253,13 @@ fn memory_runs_out_anywhere() -> Result<()> {
         count(&mut counts, outcome.clone());
         Ok(outcome)
     };
+    let stride = COARSE * if soak::is_on() { 4 } else { 8 };
     let mut enough = lowest;
     while attempt(enough)? != Outcome::Applied {
-        enough += 4 * COARSE;
+        enough += stride;
         ensure!(enough < MOST, "{} MiB are not enough", MOST >> 20);
     }
-    let steps = soak::times(LIMITS_OF_MEMORY);
+    let steps = if soak::is_on() { LIMITS_OF_MEMORY } else { 4 };
     for step in 1..steps {
         attempt(lowest + (enough - lowest) * step / steps)?;
     }
