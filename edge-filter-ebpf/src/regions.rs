@@ -89,10 +89,6 @@ impl Regions {
 mod tests {
     use super::*;
 
-    fn leaves() -> [u16; REGIONS] {
-        core::array::from_fn(|place| 100 + place as u16)
-    }
-
     /// The leaf of the last region that begins at or before the address.
     fn expected(bounds: &[AddressV6], address: &AddressV6) -> u64 {
         let passed = bounds.iter().take_while(|bound| *bound <= address);

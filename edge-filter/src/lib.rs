@@ -5,7 +5,8 @@
 //! (one table image per hook), [`kernel`] (load, attach, count). [`generation`] goes
 //! from one policy to the next, and [`guard`] keeps one from being applied that would lock
 //! its administrator out. [`daemon`] watches the devices. [`cost`] tells what packets cost by
-//! such tables. [`cli`] holds one file per command.
+//! such tables. [`memory`] says what happens when there is none left. [`cli`] holds one file
+//! per command.
 
 pub mod cli;
 pub mod compile;
@@ -14,4 +15,5 @@ pub mod daemon;
 pub mod generation;
 pub mod guard;
 pub mod kernel;
+pub mod memory;
 pub mod policy;

@@ -299,3 +299,53 @@ fn too_few_open_files_are_named_and_change_nothing() -> Result<()> {
     assert!(!told.contains("Verifier output"), "{told}");
     Ok(())
 }
+
+/// Has the record of the newest generation say that it is of another boot.
+fn reboot(lab: &Lab) -> Result<()> {
+    let generation = lab.status()?.policy.generation;
+    let name = format!("state/edge-filter/generations/{generation}.json");
+    let path = lab.mounts.outside(&name);
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let own = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    ensure!(record["boot"] == own.trim_end(), "{}", record["boot"]);
+    record["boot"] = "7c0ffee0-0000-4000-8000-000000000000".into();
+    fs::write(&path, serde_json::to_vec(&record)?)?;
+    Ok(())
+}
+
+#[test]
+fn a_record_of_another_boot_names_no_program() -> Result<()> {
+    let (lab, policy) = enforcing()?;
+    let enforced = lab.status()?;
+    reboot(&lab)?;
+    // The programs of this boot have the numbers that the record knows, by chance.
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["policy"], serde_json::Value::Null);
+    let devices: Vec<_> = status["hooks"].as_array().into_iter().flatten().collect();
+    assert_eq!(devices.len(), enforced.hooks.len(), "{status:#}");
+    assert!(
+        devices.iter().all(|hook| hook["generation"] == 0),
+        "{status:#}"
+    );
+    let report = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    assert!(report.contains("programs are attached"), "{report}");
+    let applied = lab
+        .apply_command(&policy, Mode::Native)?
+        .arg("--json")
+        .output()?;
+    let applied: serde_json::Value = serde_json::from_slice(&applied.stdout)?;
+    assert_eq!(applied["rules"]["carried"], serde_json::json!([]));
+    let now = lab.status()?;
+    assert!(now.policy.generation > enforced.policy.generation);
+    assert_eq!(lab.mounts.pins()?.len(), 6 + 4);
+
+    // Neither is it what decides after a trial that began without a filter.
+    let (lab, policy) = enforcing()?;
+    reboot(&lab)?;
+    fs::remove_dir_all(lab.mounts.outside("bpffs/edge-filter"))?;
+    let trial = lab.try_out(&policy, Mode::Native, "1h")?;
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["policy"]["generation"], trial.generation);
+    assert_eq!(status["trial"]["afterwards"], serde_json::Value::Null);
+    Ok(())
+}

@@ -29,6 +29,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use args::{Cli, Command};
 
@@ -42,6 +43,7 @@ const LAST_RESORT: u8 = 3;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    ignore_file_size_signal();
     match run(&cli) {
         Ok(()) | Err(failure::Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(failure::Failure::Changes) => ExitCode::from(CHANGES),
@@ -51,6 +53,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A file that becomes larger than the process may write (`ulimit -f`) is an error as any
+/// other, and no reason to be killed: it is taken back.
+fn ignore_file_size_signal() {
+    // SAFETY: nothing of ours runs when the signal is ignored.
+    let ignored = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+    ignored.expect("the signal exists");
 }
 
 fn run(cli: &Cli) -> Result<(), failure::Failure> {

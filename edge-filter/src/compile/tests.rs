@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::policy::{Endpoint, Essentials, Flows, Outbound, Transport, Trust};
+use crate::policy::{Endpoint, Essentials, Flows, Outbound, Taken, Transport, Trust};
 
 /// A small generator (`xorshift64*`; Vigna, 2016), the same on every machine.
 pub(super) struct Dice(u64);
@@ -69,6 +69,7 @@ pub(super) fn policy(rules: Vec<Rule>) -> Policy {
         default_action: Action::Drop,
         rules,
         tests: Vec::new(),
+        taken: Taken::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
-use super::{Instance, history};
+use super::{Instance, history, leftovers, owner};
 use crate::kernel::KernelError;
 use crate::policy::Policy;
 
@@ -85,7 +85,10 @@ pub(super) fn locked<T>(
     work: impl FnOnce() -> Result<T, KernelError>,
 ) -> Result<T, KernelError> {
     let fresh = !instance.pins.exists();
+    owner::check(instance)?;
     let lock = instance.pins.lock()?;
+    // What it cannot clear away is in nobody's way, and is named by what follows if it is.
+    let _ = leftovers::clear(instance);
     let result = work();
     if result.is_err() && fresh {
         // Nothing of this instance was there before.

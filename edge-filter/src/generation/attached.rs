@@ -231,11 +231,12 @@ pub(super) fn enforces_everywhere(
     record: &Record,
 ) -> Result<bool, KernelError> {
     let attached = attached(instance, std::slice::from_ref(record))?;
-    Ok(record.hooks.iter().all(|hook| {
+    let runs = |hook: &HookRecord| {
         attached
             .iter()
             .any(|link| link.program_id == hook.program_id)
-    }))
+    };
+    Ok(record.is_of_this_boot() && record.hooks.iter().all(runs))
 }
 
 /// What is attached on that side, as long as nobody can look.

@@ -312,7 +312,8 @@ impl Present {
             "it is filtered by {is}, and that stays for as long as it is filtered"
         ))
         .try_this(format!(
-            "use {}, or run `edge-filter detach` first",
+            "`edge-filter apply POLICY {}` keeps it there; after `edge-filter detach` it can be \
+             anywhere",
             match present {
                 Site::Xdp(_) => "--mode auto",
                 Site::Tcx | Site::Clsact => "--egress auto",

@@ -1,7 +1,7 @@
 //! The end of an instance: nothing is filtered, nothing is left.
 
-use super::Instance;
 use super::trial::remove_successors;
+use super::{Instance, owner};
 use crate::kernel::KernelError;
 use crate::kernel::attachment::Attachment;
 use crate::kernel::unpin;
@@ -9,12 +9,14 @@ use crate::kernel::unpin;
 /// Takes every program of `instance` off its device, and removes its pins and
 /// its state. Returns the devices that were filtered.
 ///
-/// It reads no state, so that it works where the state is damaged, and one device
+/// It works where the state is damaged, and one device
 /// that does not let go keeps no other one filtered.
 ///
 /// # Errors
-/// The kernel refuses; what is left can be tried again.
+/// The kernel refuses; what is left can be tried again. Or the state is that of another
+/// instance.
 pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
+    owner::check(instance)?;
     if !instance.pins.exists() {
         // Pins end with the machine, the state does not.
         instance.state.clear()?;

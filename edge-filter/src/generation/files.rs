@@ -64,43 +64,78 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Kernel
     })
 }
 
+/// A file that is whole and on the disk, and not at its place yet. It is removed unless it
+/// is put there.
+#[derive(Debug)]
+pub(super) struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Puts it at its place, which takes no more room.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub(super) fn put(self) -> Result<(), KernelError> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        fs::rename(&self.temporary, &self.path)
+            .and_then(|()| File::open(directory)?.sync_all())
+            .map_err(|error| unwritten(&self.path, error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After `put` it is not there. On a disk that is full, half a file helps nobody.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
 /// Writes by a temporary file, so that the file is whole at any instant.
 pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
-    let writing = |error: io::Error| {
-        let remedy = remedy(&error);
-        KernelError::new(format!("write {}", path.display()))
-            .because(error)
-            .try_this(remedy)
-    };
+    stage(path, value)?.put()
+}
+
+/// Does all of [`write`] that can fail for want of room.
+pub(super) fn stage<T: Serialize>(path: &Path, value: &T) -> Result<Staged, KernelError> {
+    let writing = |error| unwritten(path, error);
     let directory = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)
         .create(directory)
         .map_err(writing)?;
-    let temporary = path.with_extension(UNFINISHED);
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| writing(error.into()))?;
     text.push(b'\n');
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if let Err(error) = written {
-        // On a disk that is full, half a file helps nobody.
-        let _ = fs::remove_file(&temporary);
-        return Err(writing(error));
-    }
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(writing)
+    let staged = Staged {
+        temporary: path.with_extension(UNFINISHED),
+        path: path.to_owned(),
+    };
+    File::create(&staged.temporary)
+        .and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        })
+        .map_err(writing)?;
+    Ok(staged)
+}
+
+fn unwritten(path: &Path, error: io::Error) -> KernelError {
+    let remedy = remedy(&error);
+    KernelError::new(format!("write {}", path.display()))
+        .because(error)
+        .try_this(remedy)
 }
 
 /// Removes a file, if it is there.
 pub(super) fn remove(path: &Path) -> Result<(), KernelError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new(format!("remove {}", path.display())).because(error))
+            let remedy = remedy(&error);
+            Err(KernelError::new(format!("remove {}", path.display()))
+                .because(error)
+                .try_this(remedy))
         }
         _ => Ok(()),
     }
@@ -156,6 +191,16 @@ fn remedy(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::StorageFull => {
             "free some space there, or choose another place with --state-dir"
+        }
+        io::ErrorKind::QuotaExceeded => {
+            "free some space there, raise the quota, or choose another place with --state-dir"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "`mount -o remount,rw` makes its file system writable; --state-dir chooses another place"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "this process may not write files of that size: raise the limit, with `ulimit -f` or \
+             LimitFSIZE= of its unit"
         }
         _ => "choose another place with --state-dir",
     }

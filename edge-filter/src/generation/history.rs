@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Instance;
 use super::attached::enforces_everywhere;
+use super::files::Staged;
 use super::record::{PolicyRecord, Record, VERSION};
 use super::sites::Sites;
 use crate::kernel::KernelError;
@@ -66,18 +67,31 @@ impl Committed {
     }
 }
 
-/// Enters the generation of `record`, which enforces everywhere, into the history, and
-/// drops what is too old. A repair takes the place of the generation that it repairs.
+/// Writes what the history will hold of the generation of `record`, before anything
+/// changes: it would be too late to find that there is no room.
 ///
 /// # Errors
 /// The history cannot be read or written.
-pub(super) fn commit(instance: &Instance, record: &Record) -> Result<(), KernelError> {
+pub(super) fn stage(instance: &Instance, record: &Record) -> Result<Staged, KernelError> {
     let history = instance.state.history()?;
     let before = match record.repairs.or(record.restores) {
         Some(other) => find(&history, other).and_then(|other| other.before),
         None => history.first().map(|newest| newest.generation),
     };
-    instance.state.keep(&Committed::of(record, before))?;
+    instance.state.stage(&Committed::of(record, before))
+}
+
+/// Enters the generation of `record`, which enforces everywhere, into the history, and
+/// drops what is too old. A repair takes the place of the generation that it repairs.
+///
+/// # Errors
+/// The history cannot be read or written.
+pub(super) fn commit(
+    instance: &Instance,
+    record: &Record,
+    staged: Staged,
+) -> Result<(), KernelError> {
+    staged.put()?;
     let history = instance.state.history()?;
     let kept = worth_keeping(&history);
     let is_old = |old: &&Committed| {
@@ -103,7 +117,7 @@ pub(super) fn catch_up(instance: &Instance) -> Result<(), KernelError> {
     if find(&history, newest.generation).is_some() || !enforces_everywhere(instance, newest)? {
         return Ok(());
     }
-    commit(instance, newest)
+    commit(instance, newest, stage(instance, newest)?)
 }
 
 /// The generation of that number, if it is kept.

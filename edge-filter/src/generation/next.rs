@@ -5,10 +5,13 @@ use super::applied::{Applied, AppliedHook, ReleasedHook};
 use super::apply::{Manner, Source};
 use super::change::{Change, Former, Loading};
 use super::emergency;
+use super::files::Staged;
 use super::flows::{self, Flows};
 use super::history;
+use super::owner;
 use super::plan::HookPlan;
 use super::record::{HookRecord, PolicyRecord, Record, SlotRecord, TrialRecord};
+use super::reserve;
 use super::rules::RuleChanges;
 use super::tally::{self, await_programs};
 use super::trial::{Opened, remove_successors, remove_unused_successors};
@@ -28,6 +31,8 @@ pub(super) struct Next<'a> {
     changes: Vec<Change>,
     /// The hooks that a trial leaves open.
     opened: Vec<Opened>,
+    /// What the history will hold of it, unless it is a trial.
+    kept: Option<Staged>,
     warnings: Vec<String>,
 }
 
@@ -49,6 +54,7 @@ impl<'a> Next<'a> {
             flows,
             changes: Vec::new(),
             opened: Vec::new(),
+            kept: None,
             warnings: Vec::new(),
         }
     }
@@ -101,6 +107,7 @@ impl<'a> Next<'a> {
     /// none falls through.
     pub(super) fn swap(&mut self) -> Result<Record, KernelError> {
         let (instance, generation) = (self.instance, self.generation);
+        reserve::ensure()?;
         for change in &self.changes {
             change.pin_counters(instance, generation)?;
         }
@@ -111,6 +118,11 @@ impl<'a> Next<'a> {
         self.attach(false)?;
         let record = self.record()?;
         instance.state.write_record(&record)?;
+        if self.trial.is_none() {
+            self.kept = Some(history::stage(instance, &record)?);
+        }
+        // New attachments hold descriptors by now.
+        reserve::ensure()?;
         for change in &mut self.changes {
             change.pin(instance, generation)?;
         }
@@ -245,6 +257,7 @@ impl<'a> Next<'a> {
             text: text.to_owned(),
         };
         let mut record = Record::new(self.generation, policy, self.manner.sites);
+        record.pin_root = Some(owner::pin_root(self.instance));
         record.hooks = hooks;
         record.flows = self.flows.as_ref().map(Flows::made_by);
         record.trial = self.trial;
@@ -265,6 +278,7 @@ impl<'a> Next<'a> {
         if let Some(flows) = &self.flows {
             flows.take_back();
         }
+        self.kept = None;
         let _ = self.instance.state.remove_record(self.generation);
     }
 
@@ -320,9 +334,11 @@ impl<'a> Next<'a> {
         let mut released = Vec::new();
         let mut all_ended = true;
         // First of all: from here on this is the policy to go back to.
-        let kept = history::commit(instance, record);
-        self.warnings
-            .extend(kept.err().map(|error| error.to_string()));
+        if let Some(staged) = self.kept.take() {
+            let kept = history::commit(instance, record, staged);
+            self.warnings
+                .extend(kept.err().map(|error| error.to_string()));
+        }
         for former in former {
             let direction = former.pin.direction;
             if self.manner.repairs.is_some() && former.whereabouts == Whereabouts::Elsewhere {

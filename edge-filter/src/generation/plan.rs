@@ -72,7 +72,9 @@ pub(super) fn plan_but_for(
         if devices.is_empty() {
             return Err(KernelError::new(format!("attach the role '{role}'"))
                 .because("it has no device")
-                .try_this(format!("name one with --interface {role}=DEVICE")));
+                .try_this(format!(
+                    "`edge-filter apply POLICY --interface {role}=DEVICE` names one"
+                )));
         }
         for name in &devices {
             if leaves(name) {

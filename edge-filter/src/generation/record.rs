@@ -17,13 +17,16 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+mod words;
+
 use super::emergency;
-use super::files;
+use super::files::{self, Staged};
 use super::history::Committed;
 use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
 use crate::kernel::KernelError;
+use crate::kernel::boot::boot_id;
 use crate::kernel::counters::Count;
 use crate::kernel::trial::SinceBoot;
 use crate::policy::{self, Action, Direction, Policy};
@@ -50,6 +53,13 @@ pub struct Record {
     pub policy: PolicyRecord,
     /// When it was applied.
     pub applied_at: Timestamp,
+    /// The boot of the machine that it was applied in; none in a file of a version that did
+    /// not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+    /// Where its pins are; none in a file of a version that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pin_root: Option<PathBuf>,
     /// Its hooks, in the order of the policy.
     pub hooks: Vec<HookRecord>,
     /// The generation that made its flow table; none if it remembers nothing.
@@ -163,6 +173,8 @@ impl Record {
             generation,
             policy,
             applied_at: Timestamp::now(),
+            boot: boot_id().map(str::to_owned),
+            pin_root: None,
             hooks: Vec::new(),
             flows: None,
             sites,
@@ -173,10 +185,21 @@ impl Record {
         }
     }
 
+    /// Whether it is of this boot of the machine, as far as it says. The kernel numbers
+    /// programs anew in each: the numbers of another one name nothing.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        match (&self.boot, boot_id()) {
+            (Some(boot), Some(now)) => boot == now,
+            _ => true,
+        }
+    }
+
     /// The hook whose program has the number `program_id`.
     #[must_use]
     pub fn hook(&self, program_id: u32) -> Option<&HookRecord> {
-        self.hooks.iter().find(|hook| hook.program_id == program_id)
+        let mut hooks = self.hooks.iter().filter(|_| self.is_of_this_boot());
+        hooks.find(|hook| hook.program_id == program_id)
     }
 }
 
@@ -283,8 +306,8 @@ impl StateDir {
         }
     }
 
-    /// Where the state lies now.
-    fn place(&self) -> &Path {
+    /// The directory in which the state lies now.
+    pub(super) fn place(&self) -> &Path {
         match &self.emergency {
             Some(emergency) if emergency.exists() => emergency,
             _ => &self.durable,
@@ -340,7 +363,15 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn keep(&self, committed: &Committed) -> Result<(), KernelError> {
-        files::write(&self.numbered(HISTORY, committed.generation), committed)
+        self.stage(committed)?.put()
+    }
+
+    /// Writes what is kept of a committed generation, beside its place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn stage(&self, committed: &Committed) -> Result<Staged, KernelError> {
+        files::stage(&self.numbered(HISTORY, committed.generation), committed)
     }
 
     /// Keeps a committed generation no longer.
@@ -435,34 +466,5 @@ fn clear_present(place: &Path) -> Result<(), KernelError> {
     files::sweep(place)
 }
 
-/// Policy words in JSON.
-mod words {
-    macro_rules! word {
-        ($name:ident, $type:ident: $($value:ident),+) => {
-            pub(super) mod $name {
-                use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-                use crate::policy::$type;
-                pub(in super::super) fn serialize<S: Serializer>(
-                    value: &$type,
-                    serializer: S,
-                ) -> Result<S::Ok, S::Error> {
-                    serializer.serialize_str(value.as_str())
-                }
-
-                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-                    deserializer: D,
-                ) -> Result<$type, D::Error> {
-                    let word = String::deserialize(deserializer)?;
-                    [$($type::$value),+]
-                        .into_iter()
-                        .find(|value| value.as_str() == word)
-                        .ok_or_else(|| D::Error::custom(format!("unknown word {word}")))
-                }
-            }
-        };
-    }
-
-    word!(direction, Direction: Inbound, Outbound);
-    word!(action, Action: Allow, Drop);
-}
+#[cfg(test)]
+mod tests;

@@ -53,9 +53,7 @@ struct NewRule {
 pub(super) fn find(policy: &Policy, needs: &[Need]) -> Option<Remedy> {
     let mut policy = policy.clone();
     let mut remedy = Remedy {
-        group: free(GROUP, |name| {
-            policy.rules.iter().any(|rule| rule.group == name)
-        }),
+        group: free(GROUP, |name| policy.taken.groups.contains(name)),
         ..Remedy::default()
     };
     for need in needs {
@@ -156,7 +154,7 @@ impl Remedy {
         let address = peer.ip().to_string().replace(':', "-");
         let rule = NewRule {
             id: free(&format!("ssh-{word}-{address}"), |id| {
-                policy.rules.iter().any(|rule| rule.id == id)
+                policy.taken.rules.contains(id)
             }),
             interface: complaint.interface.clone(),
             direction,
@@ -171,6 +169,7 @@ impl Remedy {
                 ..known.clone()
             } != rule
         });
+        policy.taken.rules.insert(rule.id.clone());
         policy.rules.insert(0, rule.in_policy(&self.group));
         self.rules.push(rule);
         is_new.then_some(())

@@ -232,7 +232,7 @@ impl PinnedProgram {
         let program = syscall::pinned(&path).map_err(|error| {
             KernelError::new(format!("open the program pinned at {}", path.display()))
                 .because(error)
-                .try_this("run it as root")
+                .if_forbidden()
         })?;
         Ok(Self {
             program,

@@ -92,7 +92,7 @@ pub fn read_pinned(path: &Path) -> Result<Vec<Count>, KernelError> {
     let reading = |error: io::Error| {
         KernelError::new(format!("read the counters pinned at {}", path.display()))
             .because(error)
-            .try_this("run it as root")
+            .if_forbidden()
     };
     let pinned = syscall::pinned(path).map_err(reading)?;
     read(pinned.as_fd())

@@ -63,7 +63,10 @@ pub fn find(name: &str) -> Result<Device, KernelError> {
     let missing = || {
         KernelError::new(format!("find the device '{name}'"))
             .because("no such device in this network namespace")
-            .try_this("`ip link` lists the devices; --interface ROLE=DEVICE names another")
+            .try_this(
+                "`ip link` lists the devices; `edge-filter apply POLICY --interface ROLE=DEVICE` \
+                 takes another one for the role",
+            )
     };
     if name.is_empty() || name.contains('\0') {
         return Err(missing());

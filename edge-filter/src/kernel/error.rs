@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::fmt;
 
+use super::{exhausted, privileges};
 use crate::compile::CompileError;
 
 /// A failure: what was being done, to what, what the kernel answered, and what
-/// to try.
+/// to try. Where files or memory have run out, that is what to do something about,
+/// whatever was being done.
 #[derive(Debug)]
 pub struct KernelError {
     doing: String,
@@ -44,6 +46,19 @@ impl KernelError {
         self.remedy = None;
         self
     }
+
+    /// Adds what to try if the kernel has forbidden it.
+    #[must_use]
+    pub(super) fn if_forbidden(self) -> Self {
+        let number = self
+            .cause
+            .as_ref()
+            .and_then(|cause| exhausted::number(&**cause));
+        match number {
+            Some(libc::EPERM | libc::EACCES) => self.try_this(privileges::remedy()),
+            _ => self,
+        }
+    }
 }
 
 impl fmt::Display for KernelError {
@@ -60,7 +75,11 @@ impl fmt::Display for KernelError {
             }
             cause = error.source();
         }
-        if let Some(remedy) = &self.remedy {
+        let exhausted = self
+            .cause
+            .as_ref()
+            .and_then(|cause| exhausted::remedy(&**cause));
+        if let Some(remedy) = exhausted.or(self.remedy.as_deref()) {
             write!(f, "\n  help: {remedy}")?;
         }
         Ok(())

@@ -86,16 +86,11 @@ impl FlowTable {
     pub fn create(path: &Path, entries: u32) -> Result<Self, KernelError> {
         let making = || {
             KernelError::new(format!(
-                "make a flow table of {entries} entries at {}",
+                "make a flow table of {entries} entries ('flows'), of 58 bytes each, at {}",
                 path.display()
             ))
         };
-        let refused = |error: MapError| {
-            making().because(error).try_this(
-                "run it as root; an entry takes 58 bytes of memory: if that is too much, set \
-                     fewer under 'flows'",
-            )
-        };
+        let refused = |error: MapError| making().because(error).if_forbidden();
         let (count, _) = shape(entries);
         let mut buckets = Array::create(count + 1, 0).map_err(refused)?;
         // The standard library keys its hashers from the system's randomness.
@@ -120,7 +115,7 @@ impl FlowTable {
     pub fn open(path: &Path) -> Result<Self, KernelError> {
         let opening =
             || KernelError::new(format!("open the flow table pinned at {}", path.display()));
-        let refused = |error: MapError| opening().because(error).try_this("run it as root");
+        let refused = |error: MapError| opening().because(error).if_forbidden();
         if path.try_exists().is_ok_and(|exists| !exists) {
             return Err(opening()
                 .because("somebody removed its pin, or another version made it")
@@ -204,7 +199,7 @@ impl FlowTable {
         self.buckets.get(&index, 0).map_err(|error| {
             KernelError::new("read the flow table")
                 .because(error)
-                .try_this("run it as root")
+                .if_forbidden()
         })
     }
 }

@@ -64,7 +64,7 @@ impl Link {
         let descriptor = syscall::pinned(&path).map_err(|error| {
             KernelError::new(format!("open the link pinned at {}", path.display()))
                 .because(error)
-                .try_this("run it as root")
+                .if_forbidden()
         })?;
         let mut link = Self {
             descriptor,
@@ -170,7 +170,7 @@ impl Link {
         syscall::program_by_id(id).map_err(|error| {
             KernelError::new(format!("open program {id}"))
                 .because(error)
-                .try_this("run it as root")
+                .if_forbidden()
         })
     }
 

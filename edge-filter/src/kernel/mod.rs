@@ -8,19 +8,23 @@
 
 pub mod addresses;
 pub mod attachment;
+pub mod boot;
 mod clsact;
 pub mod conntrack;
 mod constants;
 pub mod counters;
 pub mod device;
 mod error;
+mod exhausted;
 pub mod flow_table;
 mod link;
 pub mod link_events;
 mod netlink;
 pub mod object;
+mod occupant;
 pub mod offload;
 pub mod pins;
+mod privileges;
 pub mod processes;
 mod refused;
 pub mod routes;

@@ -4,7 +4,7 @@ use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 
-use super::KernelError;
+use super::{KernelError, privileges};
 
 /// Why the kernel did not make the maps of the program.
 pub(super) fn unmade(error: EbpfError) -> KernelError {
@@ -13,10 +13,9 @@ pub(super) fn unmade(error: EbpfError) -> KernelError {
         _ => None,
     };
     let remedy = match errno {
-        Some(libc::E2BIG) => LARGE_TABLES,
-        Some(libc::ENOMEM) => MEMORY,
-        Some(libc::EMFILE | libc::ENFILE) => LIMITS,
-        _ => PRIVILEGES,
+        Some(libc::E2BIG) => LARGE_TABLES.to_owned(),
+        Some(libc::EPERM | libc::EACCES) => privileges::remedy(),
+        _ => OLD_KERNEL.to_owned(),
     };
     KernelError::new("load the BPF program")
         .because(error)
@@ -26,11 +25,7 @@ pub(super) fn unmade(error: EbpfError) -> KernelError {
 const LARGE_TABLES: &str = "Linux before 6.0 takes no table of more than 4 MiB: use a later \
                             kernel, or merge networks and port ranges";
 
-const MEMORY: &str = "the tables need more memory than there is: free some";
-
-const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_NET_ADMIN, on Linux 5.18 or later with CONFIG_BPF_SYSCALL";
-
-const LIMITS: &str = "each device takes some ten open files: raise the limit with `ulimit -n 1024`";
+const OLD_KERNEL: &str = "it takes Linux 5.18 or later, built with CONFIG_BPF_SYSCALL";
 
 const NO_TRIALS: &str = "this kernel lets no program that calls functions hand over to another \
                          one, which a trial does (x86-64: Linux 5.10, arm64: Linux 6.0): apply it \
@@ -48,17 +43,16 @@ pub(super) fn refused(error: ProgramError) -> KernelError {
         verifier_log,
     } = error
     else {
-        return loading.because(error).try_this(PRIVILEGES);
+        return loading.because(error).try_this(OLD_KERNEL);
     };
     let log = verifier_log.to_string();
     let remedy = match io_error.raw_os_error() {
-        // The verifier's words say nothing about a limit of this process.
-        Some(libc::EMFILE | libc::ENFILE) => LIMITS.to_owned(),
         Some(libc::E2BIG) => "the verifier gave up after a million instructions: split the \
                               rules of this hook over several roles, or merge some"
             .to_owned(),
-        Some(libc::ENOMEM) => MEMORY.to_owned(),
-        Some(libc::EPERM) if log.is_empty() => PRIVILEGES.to_owned(),
+        Some(libc::EPERM) if log.is_empty() => privileges::remedy(),
+        // The verifier's words say nothing about what has run out.
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => String::new(),
         _ if log.contains("tail_calls are not allowed") => NO_TRIALS.to_owned(),
         _ => {
             let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
@@ -81,9 +75,11 @@ mod tests {
     fn what_to_do_depends_on_what_the_kernel_answered() {
         for (errno, remedy) in [
             (libc::E2BIG, LARGE_TABLES),
-            (libc::ENOMEM, MEMORY),
-            (libc::EMFILE, LIMITS),
-            (libc::EPERM, PRIVILEGES),
+            (libc::ENOMEM, "memory.max"),
+            (libc::EMFILE, "ulimit -n"),
+            (libc::ENFILE, "fs.file-max"),
+            (libc::EPERM, "this is "),
+            (libc::EINVAL, OLD_KERNEL),
         ] {
             let error = EbpfError::MapError(MapError::CreateError {
                 name: ".rodata.rows".to_owned(),

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::KernelError;
 use super::device::{Device, XdpMode};
+use super::occupant::Occupant;
+use super::{KernelError, privileges};
 
 /// Where a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +65,7 @@ impl Site {
         let name = &device.name;
         let number = error.raw_os_error();
         let (remedy, other_site) = match number {
-            Some(libc::EPERM | libc::EACCES) => (
-                "run it as root, or with CAP_BPF and CAP_NET_ADMIN".to_owned(),
-                false,
-            ),
+            Some(libc::EPERM | libc::EACCES) => (privileges::remedy(), false),
             Some(libc::ENODEV) => (
                 format!("`ip link show {name}` tells whether it is still there"),
                 false,
@@ -95,43 +93,42 @@ impl Site {
 
 fn xdp(device: &Device, mode: XdpMode, number: Option<i32>) -> Option<Meaning> {
     let name = &device.name;
-    let foreign = device.xdp.map(|xdp| {
-        format!(
-            "program {} is attached there in {} mode",
-            xdp.program_id,
-            xdp.mode.as_str()
-        )
-    });
     let (remedy, by_driver) = match number? {
         libc::EBUSY | libc::EEXIST => {
-            let remedy = format!(
-                "{}, and it is not ours: `bpftool net` names it; detach it with the tool that \
-                 attached it (`ip link set dev {name} xdp off` for iproute2, `edge-filter detach` \
-                 for one with another --pin-root)",
-                foreign.unwrap_or_else(|| "another XDP program is attached there".to_owned())
+            let remedy = Occupant::of(device).map_or_else(
+                || {
+                    format!(
+                        "another XDP program was attached there, and is gone by now: try again; \
+                         `bpftool net show dev {name}` names what is there"
+                    )
+                },
+                |occupant| occupant.to_string(),
             );
             (remedy, false)
         }
         libc::ENOSPC => (
             "the driver lacks queues; a veth device needs as many rx queues as its peer has tx \
-             queues (`ip link add … numrxqueues N`); --mode generic works without"
+             queues (`ip link add … numrxqueues N`, or `ethtool -L`); `edge-filter apply POLICY \
+             --mode generic` works without"
                 .to_owned(),
             true,
         ),
         libc::ERANGE => (
             format!(
                 "the MTU is too large for native XDP: lower it (`ip link set dev {name} mtu N`) \
-                 or use --mode generic"
+                 or run `edge-filter apply POLICY --mode generic`"
             ),
             true,
         ),
         libc::EOPNOTSUPP => (
-            "the driver has no native XDP: use --mode generic, or --mode auto".to_owned(),
+            "the driver has no native XDP: run `edge-filter apply POLICY` with --mode generic or \
+             --mode auto"
+                .to_owned(),
             true,
         ),
         libc::EINVAL => (
             "the driver refuses native XDP as the device is set up now; `dmesg` may say why; \
-             --mode generic works without the driver"
+             `edge-filter apply POLICY --mode generic` works without it"
                 .to_owned(),
             true,
         ),
@@ -144,8 +141,8 @@ fn tcx(name: &str, number: Option<i32>) -> Option<Meaning> {
     Some(match number? {
         // What a kernel says that does not know the attach type, or has no TCX.
         libc::EINVAL | libc::EOPNOTSUPP => (
-            "Linux 6.6 and later have TCX, if built with CONFIG_NET_XGRESS: use --egress clsact, \
-             or --egress auto"
+            "Linux 6.6 and later have TCX, if built with CONFIG_NET_XGRESS: run `edge-filter apply \
+             POLICY` with --egress clsact or --egress auto"
                 .to_owned(),
             true,
         ),
@@ -205,6 +202,26 @@ mod tests {
                 "{words}"
             );
             assert!(words.contains("6.6"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_driver_that_refuses_leaves_generic_mode() {
+        for (number, words) in [
+            (libc::ERANGE, "ip link set dev eth7 mtu"),
+            (libc::ENOSPC, "rx queues"),
+            (libc::EOPNOTSUPP, "no native XDP"),
+            (libc::EINVAL, "dmesg"),
+        ] {
+            let refusal = refusal(Site::Xdp(XdpMode::Native), number);
+            assert!(refusal.other_site, "{number}");
+            let message = refusal.error.to_string();
+            assert!(message.contains(words), "{message}");
+            assert!(
+                message.contains("attach to eth7 in native mode"),
+                "{message}"
+            );
+            assert!(message.contains("edge-filter apply POLICY"), "{message}");
         }
     }
 

@@ -27,9 +27,13 @@ const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
+const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_F_REPLACE: u32 = 1 << 2;
 
+/// `BPF_LINK_TYPE_XDP` of `enum bpf_link_type`.
+pub(super) const LINK_TYPE_XDP: u32 = 6;
 /// `BPF_LINK_TYPE_TCX` of `enum bpf_link_type`.
 pub(super) const LINK_TYPE_TCX: u32 = 11;
 
@@ -272,6 +276,37 @@ pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
             ..Default::default()
         },
     )?)
+}
+
+/// A program's name, of at most 15 bytes.
+pub(super) fn program_name(program: BorrowedFd<'_>) -> io::Result<String> {
+    /// Where `name` stands in `struct bpf_prog_info`.
+    const NAME: usize = 64;
+    // In words, so that it is aligned: 64 bytes of other things, and 16 of the name.
+    let mut head = [0_u64; 10];
+    object_info(program, &mut head)?;
+    let bytes: Vec<u8> = head.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let name = bytes[NAME..].split(|byte| *byte == 0).next();
+    Ok(String::from_utf8_lossy(name.unwrap_or_default()).into_owned())
+}
+
+/// The number of the first link behind the number `before`.
+pub(super) fn next_link(before: u32) -> io::Result<u32> {
+    let mut attributes = ObjectId {
+        id: before,
+        ..Default::default()
+    };
+    bpf_answering(BPF_LINK_GET_NEXT_ID, &mut attributes)?;
+    Ok(attributes.next)
+}
+
+/// The link with the kernel's number `id`.
+pub(super) fn link_by_id(id: u32) -> io::Result<OwnedFd> {
+    let attributes = ObjectId {
+        id,
+        ..Default::default()
+    };
+    owned(bpf(BPF_LINK_GET_FD_BY_ID, &attributes)?)
 }
 
 /// Pins an object at `path`, which must not exist.

@@ -60,7 +60,7 @@ pub fn successor(program: BorrowedFd<'_>) -> Result<Option<OwnedFd>, KernelError
     let asking = |error| {
         KernelError::new("ask the kernel which program decides after a trial")
             .because(error)
-            .try_this("run it as root")
+            .if_forbidden()
     };
     let id = syscall::program_in_array_of(program).map_err(asking)?;
     id.map(syscall::program_by_id).transpose().map_err(asking)

@@ -57,6 +57,17 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// The packets whose verdicts the policy states itself.
     pub tests: Vec<PacketTest>,
+    /// The names that the file uses up.
+    pub taken: Taken,
+}
+
+/// Names that nothing else in a policy may have, also those of disabled groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Names of groups.
+    pub groups: BTreeSet<String>,
+    /// Ids of rules.
+    pub rules: BTreeSet<String>,
 }
 
 impl Policy {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use edge_filter::policy::{
-    Action, Direction, Endpoint, Essentials, Flows, Interface, Mode, Outbound, Policy, Rule,
+    Action, Direction, Endpoint, Essentials, Flows, Interface, Mode, Outbound, Policy, Rule, Taken,
     Transport, Trust,
 };
 use ipnet::IpNet;
@@ -213,6 +213,7 @@ pub fn policy() -> Policy {
             out_tcp("out-tcp-8443", Action::Allow, 8443..=8443),
         ]),
         tests: Vec::new(),
+        taken: Taken::default(),
     }
 }
 

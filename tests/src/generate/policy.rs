@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use edge_filter::policy::{
     Action, Direction, Endpoint, Essentials, Flows, Interface, Mode, Outbound, Policy, Ports, Rule,
-    Transport, Trust,
+    Taken, Transport, Trust,
 };
 use ipnet::IpNet;
 use rand::RngExt;
@@ -57,6 +57,7 @@ pub fn policy(dice: &mut Dice, rules: usize) -> Policy {
         default_action: action(dice, 20),
         rules: Vec::new(),
         tests: Vec::new(),
+        taken: Taken::default(),
         interfaces,
     };
     let hooks = hooks(dice, &policy.interfaces, rules);

@@ -143,6 +143,25 @@ impl End {
         self.namespace.ip(&script)
     }
 
+    /// Gives the device back what it loses when it goes down or away: its `addresses`, and
+    /// the way to its `peers`, at the neighbour `mac`.
+    pub fn restore(&self, addresses: &[IpAddr], peers: &[IpAddr], mac: Mac) -> Result<()> {
+        let (device, mac) = (self.device, format_mac(mac));
+        let mut script = format!("link set {device} up\n");
+        for address in addresses {
+            let nodad = if address.is_ipv6() { "nodad" } else { "" };
+            let _ = writeln!(script, "addr replace {address} dev {device} {nodad}");
+        }
+        for peer in peers {
+            let _ = writeln!(
+                script,
+                "neigh replace {peer} lladdr {mac} nud permanent dev {device}"
+            );
+            let _ = writeln!(script, "route replace {peer} dev {device} metric 1");
+        }
+        self.namespace.ip(&script)
+    }
+
     /// What the kernel says that the device has received: packets, and its own
     /// count of bytes. A veth device with native XDP counts bytes without the
     /// Ethernet header (`veth_xdp_rcv`), another one with it.

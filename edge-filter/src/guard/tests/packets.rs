@@ -163,6 +163,19 @@ fn names_that_are_taken_are_not_given_again() {
 }
 
 #[test]
+fn names_of_disabled_groups_are_not_given_again_either() {
+    let disabled = "  - name: management\n    enabled: false\n    rules:\n      - { id: \
+                    ssh-from-198.51.100.7, interface: external, direction: inbound, protocol: tcp, \
+                    action: allow }\n  - { name: management-2, rules: [] }\n";
+    let policy = text("", &[WEB], disabled);
+    let remedy = look(&policy, &by_ssh(false)).and_then(|lock_out| lock_out.remedy);
+    let remedy = remedy.expect("it helps").to_string();
+    assert!(remedy.contains("name: management-3 "), "{remedy}");
+    assert!(remedy.contains("id: ssh-from-198.51.100.7-2\n"), "{remedy}");
+    assert_remedied(&policy, &by_ssh(false));
+}
+
+#[test]
 fn a_vlan_that_may_not_appear() {
     let facts = host(false)
         .standing_on_it("eth7.30", &[30])

@@ -18,7 +18,7 @@ use super::diagnostic::{Findings, Mark};
 use super::document::Document;
 use super::outline::Node;
 use super::rule::{Action, Transport};
-use super::{Interface, Mode, Policy, Rule};
+use super::{Interface, Mode, Policy, Rule, Taken};
 
 pub(super) use transports::is_ipv6_header;
 
@@ -125,6 +125,10 @@ impl Resolver<'_> {
             default_action: default_action?,
             rules: std::mem::take(&mut self.rules),
             tests,
+            taken: Taken {
+                groups: self.groups.keys().cloned().collect(),
+                rules: self.rule_ids.keys().cloned().collect(),
+            },
         })
     }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use crate::policy::model::Model;
 use crate::policy::{
     Action, Direction, Endpoint, Essentials, Flows, Interface, Mode, Outbound, Policy, Ports, Rule,
-    Transport, Trust,
+    Taken, Transport, Trust,
 };
 
 /// The role of every test.
@@ -65,6 +65,7 @@ impl Hook {
                 .map(|(text, line)| rule(direction, text, line))
                 .collect(),
             tests: Vec::new(),
+            taken: Taken::default(),
         };
         Self {
             policy,
