@@ -1,6 +1,7 @@
 //! `edge-filter run`: the daemon.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::RunArgs;
 use super::failure::Failure;
@@ -25,5 +26,6 @@ pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
         }),
         None => None,
     };
-    Ok(daemon::run(instance, given)?)
+    let every = Duration::from_secs(args.watch.into());
+    Ok(daemon::run(instance, given, every)?)
 }

@@ -16,17 +16,19 @@
 //! 4. *The policy* that it was started with is applied, or what was committed last is
 //!    looked after.
 //! 5. *Readiness* is told ([`notify`]), when that has been done or has failed with a reason.
-//! 6. From then on it *runs* ([`serve`]).
+//! 6. From then on it *runs* ([`serve`]), and looks at the counters now and then ([`watch`]).
 
 mod log;
 mod notify;
 mod pace;
 pub mod privileges;
 mod serve;
+mod watch;
 mod work;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
@@ -53,12 +55,12 @@ pub struct Given {
     pub budget: Budget,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, and looks at the counters `every` so often.
 ///
 /// # Errors
 /// It cannot begin: a privilege cannot be given up, or it cannot listen, or the policy
 /// cannot be applied and none was committed before.
-pub fn run(instance: &Instance, given: Option<Given>) -> Result<(), KernelError> {
+pub fn run(instance: &Instance, given: Option<Given>, every: Duration) -> Result<(), KernelError> {
     privileges::give_up()?;
     let log = Log::to_stderr();
     let starting = |error: io::Error| KernelError::new("start").because(error);
@@ -67,5 +69,5 @@ pub fn run(instance: &Instance, given: Option<Given>) -> Result<(), KernelError>
         .enable_time()
         .build()
         .map_err(starting)?;
-    runtime.block_on(serve::serve(instance, given, log))
+    runtime.block_on(serve::serve(instance, given, every, log))
 }

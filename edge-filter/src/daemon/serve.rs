@@ -12,6 +12,7 @@ use super::Given;
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
+use super::watch::{self, Watch};
 use super::work::{Reloaded, Repaired, reload, repair};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
@@ -37,6 +38,7 @@ enum Outcome {
     Looked(Result<Option<Standing>, KernelError>),
     Repaired(Repaired),
     Reloaded(Vec<String>, Reloaded),
+    Watched(watch::Looked),
 }
 
 struct Daemon<'a> {
@@ -45,6 +47,7 @@ struct Daemon<'a> {
     log: Log,
     notifier: Notifier,
     pace: Pace,
+    watch: Watch,
     work: Option<Work>,
     /// The given policy is to be applied, as soon as nothing else is done.
     reload: bool,
@@ -65,6 +68,7 @@ struct Daemon<'a> {
 pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
+    every: Duration,
     log: Log,
 ) -> Result<(), KernelError> {
     let mut events = LinkEvents::listen()?;
@@ -82,6 +86,7 @@ pub(super) async fn serve(
         log,
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
+        watch: Watch::new(every, Instant::now()),
         work: None,
         unready: true,
         started: false,
@@ -91,7 +96,8 @@ pub(super) async fn serve(
     };
     loop {
         daemon.begin_due();
-        let (next, is_idle) = (daemon.pace.next(), daemon.work.is_none());
+        let next = daemon.pace.next().min(daemon.watch.next());
+        let is_idle = daemon.work.is_none();
         tokio::select! {
             _ = terminated.recv() => break,
             _ = interrupted.recv() => break,
@@ -146,6 +152,9 @@ impl Daemon<'_> {
         } else if self.pace.next() <= now {
             self.pace.look(now);
             self.begin(|instance| Outcome::Looked(standing(instance)));
+        } else if self.watch.next() <= now {
+            let known = self.watch.begin(now);
+            self.begin(|instance| Outcome::Watched(watch::look(instance, known)));
         }
     }
 
@@ -181,6 +190,12 @@ impl Daemon<'_> {
             Outcome::Looked(standing) => self.looked(standing)?,
             Outcome::Repaired(repaired) => self.repaired(repaired),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
+            Outcome::Watched(looked) => {
+                if let Some(error) = self.watch.conclude(looked) {
+                    let text = format!("when counters move last is not known: {error}");
+                    self.log.say(Priority::Warning, &text);
+                }
+            }
         }
         Ok(())
     }
@@ -345,7 +360,7 @@ impl Daemon<'_> {
         if self.work.is_some() {
             let outcome = finished(&mut self.work).await?;
             self.unready = false;
-            if !matches!(outcome, Outcome::Looked(_)) {
+            if !matches!(outcome, Outcome::Looked(_) | Outcome::Watched(_)) {
                 self.conclude(outcome)?;
             }
         }

@@ -4,7 +4,7 @@
 //! changed. `tally.json` holds what earlier generations counted. `history/N.json` is
 //! written when generation N enforces everywhere and is no trial: the newest one holds
 //! the last good policy. Every file is replaced whole, so that a crash leaves the old one
-//! or the new one.
+//! or the new one. `last-hits.json` is what the daemon has seen, and may be lost.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::history::Committed;
+use super::last_hits::LastHits;
 use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
@@ -256,6 +257,7 @@ fn is_false(value: &bool) -> bool {
 const GENERATIONS: &str = "generations";
 const HISTORY: &str = "history";
 const TALLY: &str = "tally.json";
+const LAST_HITS: &str = "last-hits.json";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
@@ -343,6 +345,34 @@ impl StateDir {
         files::write(&self.path.join(TALLY), tally)
     }
 
+    /// When counters moved last; none if nobody watched, or if what is there cannot be read.
+    #[must_use]
+    pub fn last_hits(&self) -> Option<LastHits> {
+        files::read(&self.path.join(LAST_HITS)).ok().flatten()
+    }
+
+    /// Whether somebody keeps when counters moved last.
+    #[must_use]
+    pub fn has_last_hits(&self) -> bool {
+        files::stamp(&self.path.join(LAST_HITS)).is_some()
+    }
+
+    /// Keeps when counters moved last. A crash of the machine may lose it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_last_hits(&self, hits: &LastHits) -> Result<(), KernelError> {
+        files::note(&self.path.join(LAST_HITS), hits)
+    }
+
+    /// Forgets when counters moved last.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget_last_hits(&self) -> Result<(), KernelError> {
+        files::remove(&self.path.join(LAST_HITS))
+    }
+
     /// Removes what a process that was killed has left half written.
     ///
     /// # Errors
@@ -375,6 +405,7 @@ impl StateDir {
     pub fn clear_present(&self) -> Result<(), KernelError> {
         files::clear(&self.path.join(GENERATIONS))?;
         files::remove(&self.path.join(TALLY))?;
+        self.forget_last_hits()?;
         files::sweep(&self.path)
     }
 
@@ -400,21 +431,21 @@ impl StateDir {
 }
 
 /// Policy words in JSON.
-mod words {
+pub(super) mod words {
     macro_rules! word {
         ($name:ident, $type:ident: $($value:ident),+) => {
-            pub(super) mod $name {
+            pub(in crate::generation) mod $name {
                 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
                 use crate::policy::$type;
-                pub(in super::super) fn serialize<S: Serializer>(
+                pub(in crate::generation) fn serialize<S: Serializer>(
                     value: &$type,
                     serializer: S,
                 ) -> Result<S::Ok, S::Error> {
                     serializer.serialize_str(value.as_str())
                 }
 
-                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+                pub(in crate::generation) fn deserialize<'de, D: Deserializer<'de>>(
                     deserializer: D,
                 ) -> Result<$type, D::Error> {
                     let word = String::deserialize(deserializer)?;

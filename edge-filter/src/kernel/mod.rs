@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod attachment;
+pub mod boot;
 mod clsact;
 pub mod conntrack;
 pub mod counters;
