@@ -6,6 +6,7 @@
 
 mod context;
 mod copied;
+mod diagnostics;
 mod flows;
 mod judge;
 mod linear;

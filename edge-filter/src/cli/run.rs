@@ -27,5 +27,5 @@ pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
         None => None,
     };
     let every = Duration::from_secs(args.watch.into());
-    Ok(daemon::run(instance, given, every)?)
+    Ok(daemon::run(instance, given, every, args.debug_bpf)?)
 }

@@ -18,12 +18,14 @@
 //! 5. *Readiness* is told ([`notify`]), when that has been done or has failed with a reason.
 //! 6. From then on it *runs* ([`serve`]), and looks at the counters now and then ([`watch`]).
 
+mod debug;
 mod log;
 mod notify;
 mod pace;
 pub mod privileges;
 mod serve;
 mod watch;
+mod words;
 mod work;
 
 use std::io;
@@ -55,12 +57,18 @@ pub struct Given {
     pub budget: Budget,
 }
 
-/// Runs until SIGTERM or SIGINT, and looks at the counters `every` so often.
+/// Runs until SIGTERM or SIGINT, and looks at the counters `every` so often; with `debug`, has
+/// the programs say what becomes of frames.
 ///
 /// # Errors
 /// It cannot begin: a privilege cannot be given up, or it cannot listen, or the policy
 /// cannot be applied and none was committed before.
-pub fn run(instance: &Instance, given: Option<Given>, every: Duration) -> Result<(), KernelError> {
+pub fn run(
+    instance: &Instance,
+    given: Option<Given>,
+    every: Duration,
+    debug: bool,
+) -> Result<(), KernelError> {
     privileges::give_up()?;
     let log = Log::to_stderr();
     let starting = |error: io::Error| KernelError::new("start").because(error);
@@ -69,5 +77,5 @@ pub fn run(instance: &Instance, given: Option<Given>, every: Duration) -> Result
         .enable_time()
         .build()
         .map_err(starting)?;
-    runtime.block_on(serve::serve(instance, given, every, log))
+    runtime.block_on(serve::serve(instance, given, (every, debug), log))
 }

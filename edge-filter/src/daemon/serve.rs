@@ -9,14 +9,16 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::Given;
+use super::debug::{self, Debug};
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
 use super::watch::{self, Watch};
+use super::words::{first_line, in_words};
 use super::work::{Reloaded, Repaired, reload, repair};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Followed, Standing, standing};
+use crate::generation::keep::{Followed, Standing, diagnose, standing};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
 
@@ -39,6 +41,8 @@ enum Outcome {
     Repaired(Repaired),
     Reloaded(Vec<String>, Reloaded),
     Watched(watch::Looked),
+    /// What became of replacing the programs of a generation by ones that say what they do.
+    Diagnosed(u64, Result<Option<Applied>, KernelError>),
 }
 
 struct Daemon<'a> {
@@ -48,6 +52,7 @@ struct Daemon<'a> {
     notifier: Notifier,
     pace: Pace,
     watch: Watch,
+    debug: Debug,
     work: Option<Work>,
     /// The given policy is to be applied, as soon as nothing else is done.
     reload: bool,
@@ -68,7 +73,7 @@ struct Daemon<'a> {
 pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
-    every: Duration,
+    (every, debug): (Duration, bool),
     log: Log,
 ) -> Result<(), KernelError> {
     let mut events = LinkEvents::listen()?;
@@ -87,6 +92,7 @@ pub(super) async fn serve(
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
         watch: Watch::new(every, Instant::now()),
+        debug: Debug::new(debug),
         work: None,
         unready: true,
         started: false,
@@ -94,6 +100,7 @@ pub(super) async fn serve(
         status: String::new(),
         said: None,
     };
+    let mut hearing = daemon.debug.is_wanted().then(|| interval(debug::PAUSE));
     loop {
         daemon.begin_due();
         let next = daemon.pace.next().min(daemon.watch.next());
@@ -109,6 +116,7 @@ pub(super) async fn serve(
             outcome = finished(&mut daemon.work) => daemon.conclude(outcome?)?,
             () = sleep_until(next.into()), if is_idle => {}
             () = tick(&mut watchdog) => daemon.tell_watchdog(),
+            () = tick(&mut hearing) => daemon.debug.flush(),
         }
     }
     daemon.end().await
@@ -118,10 +126,10 @@ fn listen(kind: SignalKind) -> Result<Signal, KernelError> {
     signal(kind).map_err(|error| KernelError::new("listen for signals").because(error))
 }
 
-/// The watchdog's next tick; never where there is none.
-async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
-    match watchdog {
-        Some(watchdog) => drop(watchdog.tick().await),
+/// The next tick; never where there is none.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
     }
 }
@@ -190,6 +198,7 @@ impl Daemon<'_> {
             Outcome::Looked(standing) => self.looked(standing)?,
             Outcome::Repaired(repaired) => self.repaired(repaired),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
+            Outcome::Diagnosed(generation, diagnosed) => self.diagnosed(generation, diagnosed),
             Outcome::Watched(looked) => {
                 if let Some(error) = self.watch.conclude(looked) {
                     let text = format!("when counters move last is not known: {error}");
@@ -228,7 +237,45 @@ impl Daemon<'_> {
             self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
             return Ok(());
         }
-        self.tell(&in_words(&standing), false)
+        self.tell(&in_words(&standing), false)?;
+        self.debug(&standing);
+        Ok(())
+    }
+
+    /// Sees to it that the programs say what they do, if that is wanted, and are heard.
+    fn debug(&mut self, standing: &Standing) {
+        let generation = standing.generation;
+        match self.debug.next(standing) {
+            debug::Next::Nothing => {}
+            debug::Next::Replace => {
+                self.begin(move |instance| {
+                    Outcome::Diagnosed(generation, diagnose(instance, true))
+                });
+            }
+            debug::Next::Listen => {
+                if let Err(error) = self.debug.listen(self.instance, generation, self.log) {
+                    self.debug.failed(generation);
+                    self.log.say(Priority::Error, &format!("error: {error}"));
+                }
+            }
+        }
+    }
+
+    fn diagnosed(&mut self, generation: u64, diagnosed: Result<Option<Applied>, KernelError>) {
+        match diagnosed {
+            Ok(Some(applied)) => {
+                self.say_applied("with diagnostics", &applied);
+                // Who is to be listened to is seen then.
+                self.pace.event(Instant::now());
+            }
+            // A trial has begun in the meantime, or somebody took everything away.
+            Ok(None) => {}
+            Err(error) => {
+                self.debug.failed(generation);
+                let text = format!("error: {error}\n  there are no diagnostics");
+                self.log.say(Priority::Error, &text);
+            }
+        }
     }
 
     fn repaired(&mut self, repaired: Repaired) {
@@ -364,41 +411,17 @@ impl Daemon<'_> {
                 self.conclude(outcome)?;
             }
         }
+        if self.debug.is_wanted() {
+            self.debug.flush();
+            self.begin(|instance| Outcome::Diagnosed(0, diagnose(instance, false)));
+            if let Outcome::Diagnosed(_, Err(error)) = finished(&mut self.work).await? {
+                let text =
+                    format!("error: {error}\n  help: `edge-filter apply` ends the diagnostics");
+                self.log.say(Priority::Error, &text);
+            }
+        }
         let text = "ended; what is enforced stays enforced";
         self.log.say(Priority::Notice, text);
         Ok(())
     }
-}
-
-fn first_line(error: &KernelError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn in_words(standing: &Standing) -> String {
-    let Standing {
-        policy, generation, ..
-    } = standing;
-    let on_trial = match standing.trial_ends_in {
-        Some(_) => ", on trial",
-        None => "",
-    };
-    let filtered = match &*standing.filtered {
-        [] => "no device is filtered".to_owned(),
-        devices => format!("filtered: {}", devices.join(", ")),
-    };
-    let missing: Vec<&str> = standing
-        .missing
-        .iter()
-        .map(|missing| &*missing.device)
-        .collect();
-    let missing = match &*missing {
-        [] => String::new(),
-        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
-    };
-    format!("policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}")
 }

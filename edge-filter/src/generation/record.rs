@@ -66,6 +66,9 @@ pub struct Record {
     /// filtered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<u64>,
+    /// Whether its programs say what becomes of frames.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub diagnostics: bool,
 }
 
 /// The trial of a generation.
@@ -164,6 +167,7 @@ impl Record {
             restores: None,
             absent: Absent::new(),
             repairs: None,
+            diagnostics: false,
         }
     }
 

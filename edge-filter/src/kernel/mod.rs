@@ -13,6 +13,7 @@ mod clsact;
 pub mod conntrack;
 pub mod counters;
 pub mod device;
+pub mod diagnostics;
 mod error;
 pub mod flow_table;
 mod link;
