@@ -78,7 +78,7 @@ fn programs_say_what_becomes_of_frames_while_the_daemon_runs() -> Result<()> {
     let (lab, plan) = (lab()?, Plan::default());
     let before = sizes(&lab)?;
     let mut probe = Probe::new(&lab)?;
-    let mut daemon = Daemon::start(&lab, &["--debug-bpf"])?;
+    let mut daemon = Daemon::start(&lab, &["--debug-bpf", "--watch", "1"])?;
     daemon.wait("replace the programs", || are_speaking(&lab))?;
     println!(
         "translated, verified, maps: {before:?}; with diagnostics {:?}",
@@ -112,11 +112,14 @@ fn programs_say_what_becomes_of_frames_while_the_daemon_runs() -> Result<()> {
     let (already, _) = described(&daemon.log()?, "external inbound")?;
     for _ in 0..FLOOD / PORTS.len() {
         probe.send()?;
+        // Before the sockets overflow.
+        probe.passed()?;
     }
     sleep(Duration::from_millis(1500));
     for _ in 0..3 {
         probe.send()?;
         sleep(Duration::from_millis(200));
+        probe.passed()?;
     }
     daemon.await_log("are not described")?;
     let (described, unsaid) = described(&daemon.log()?, "external inbound")?;

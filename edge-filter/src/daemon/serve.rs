@@ -204,6 +204,10 @@ impl Daemon<'_> {
                     let text = format!("when counters move last is not known: {error}");
                     self.log.say(Priority::Warning, &text);
                 }
+                // No event says that somebody has replaced the programs.
+                if self.debug.is_wanted() {
+                    self.pace.event(Instant::now());
+                }
             }
         }
         Ok(())
