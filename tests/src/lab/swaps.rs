@@ -73,7 +73,7 @@ const BATCH: usize = 64;
 /// So many different batches are sent in turn.
 const BATCHES: usize = 16;
 /// Between two batches.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(8);
 /// How long a frame that both policies allow may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -213,10 +213,11 @@ impl Stream {
                 }
             }
             self.await_all(fates.sent[Kind::Both as usize])?;
-            if stop.load(Ordering::Relaxed) && fates.sent.iter().sum::<u64>() >= least {
+            if !stop.load(Ordering::Relaxed) {
+                sleep(PACE);
+            } else if fates.sent.iter().sum::<u64>() >= least {
                 break;
             }
-            sleep(PACE);
         }
         fates.arrived = self.arrived()?;
         Ok(fates)
