@@ -1,8 +1,7 @@
 //! The constants of one generation at one hook.
 //!
-//! They lie in `.rodata`, which the kernel freezes before it verifies the
-//! program: the verifier knows their values and removes the code that a policy
-//! does not use.
+//! They stand in the program's instructions, which the loader completes: the verifier knows
+//! their values and removes the code that a policy does not use.
 
 /// Stands for "there is none" where a constant is an index.
 pub const NONE: u32 = u32::MAX;
@@ -122,16 +121,28 @@ pub enum Constant {
     Outcomes,
     /// 1 if the policy is small, and has the tables of one ([`crate::small`]).
     Small,
-    /// How many steps find the region of an IPv4 source then ([`crate::regions`]).
-    StepsSourceV4,
+    /// 1 if an IPv4 source is looked up then.
+    LooksUpSourceV4,
     /// The same of an IPv4 destination.
-    StepsDestinationV4,
-    /// The same of an IPv6 source.
+    LooksUpDestinationV4,
+    /// What the number of a table for an IPv4 address's second half is masked with: none is
+    /// higher.
+    SecondHalves,
+    /// How many steps find the region of an IPv6 source ([`crate::regions`]).
     StepsSourceV6,
     /// The same of an IPv6 destination.
     StepsDestinationV6,
+    /// 1 if a table says of most IPv6 sources what they add, without these steps.
+    GroupsSourceV6,
+    /// The same of IPv6 destinations.
+    GroupsDestinationV6,
     /// 1 if what is known of recent packets is kept ([`crate::cache`]).
     Cached,
+    /// What the number of a CPU is masked with: no CPU has a higher one
+    /// ([`crate::counter::Block`]).
+    CpuMask,
+    /// The number of blocks of counters, those of all CPUs.
+    CounterBlocks,
     /// The number of buckets of the flow table.
     FlowBuckets,
     /// The places of each bucket that are used.
@@ -154,8 +165,12 @@ impl Config {
     /// The number of constants.
     pub const LENGTH: usize = Constant::FlowPlaces as usize + 1;
 
-    /// What the object holds before a policy's constants replace it: no rules,
-    /// and every packet dropped.
+    /// The first of the numbers that stand in the object where a constant belongs: this one
+    /// for the first constant, and so on. A 32-bit operation puts it into a register or masks one
+    /// with it, and nothing else in the object works with such a number.
+    pub const PLACEHOLDER: u32 = 0xc045_f000;
+
+    /// What a program without a policy works with: no rules, and every packet dropped.
     pub const EMPTY: Self = Self([0; Self::LENGTH]);
 
     /// The value of a constant.

@@ -1,6 +1,6 @@
 //! Counters: where every packet's way ends.
 //!
-//! A counter is an index into the per-CPU array of its hook: first the drop
+//! A counter is an index into the counters of its hook: first the drop
 //! reasons, then what passes without a rule, then the rules. The index says
 //! what became of the packet, so the data path hands nothing else around.
 
@@ -12,7 +12,7 @@ use crate::tables::Tables;
 #[repr(transparent)]
 pub struct Counter(pub u32);
 
-/// What one slot of the per-CPU array holds. Both wrap at 2⁶⁴.
+/// What a counter holds for one CPU. Both wrap at 2⁶⁴.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Count {
@@ -21,6 +21,13 @@ pub struct Count {
     /// Their bytes, from the destination MAC to the end, without FCS.
     pub bytes: u64,
 }
+
+/// How many counters lie together for one CPU.
+pub const BLOCK: usize = 256;
+
+/// Counters of one CPU, a page of memory where pages are small. Behind it lie those of the
+/// same indices for the next CPU, and behind those of all CPUs the next indices.
+pub type Block = [Count; BLOCK];
 
 impl Counter {
     /// No rule matched, and the default is to drop.

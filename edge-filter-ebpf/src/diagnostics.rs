@@ -15,11 +15,12 @@ use aya_log_ebpf::info;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::frame::{Frame, Header};
 
+use crate::Maps;
 use crate::context::{Context, Tc, Xdp};
+use crate::count::settle;
 use crate::judge::judge;
 use crate::linear::Linear;
 use crate::tc::{self, wire};
-use crate::{Maps, settle};
 
 /// How far one processor has come with saying what it does.
 #[repr(C)]

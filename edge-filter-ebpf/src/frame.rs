@@ -18,6 +18,12 @@ pub trait Frame {
     /// The length of the whole frame in bytes, without FCS.
     fn length(&self) -> u32;
 
+    /// Whether it has `bytes` bytes.
+    #[inline(always)]
+    fn holds(&self, bytes: u32) -> bool {
+        bytes <= self.length()
+    }
+
     /// The VLAN id of a tag that is not in the frame but beside it, and goes outermost
     /// on the wire (`docs/verdicts.md` §1.3); [`NO_TAG`] if there is none.
     #[inline(always)]

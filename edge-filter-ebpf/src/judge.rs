@@ -27,7 +27,9 @@ pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
 
 /// What becomes of a frame, if a small policy says so at once.
 #[inline(always)]
-pub(crate) fn settled<C: Context>(mut frame: Linear<C>) -> Option<&'static Settled> {
+pub(crate) fn settled<C: Context, const ALONE: bool>(
+    mut frame: Linear<C, ALONE>,
+) -> Option<Settled> {
     small::judge(&mut frame, &Maps)
 }
 

@@ -3,7 +3,7 @@
 //! host. `docs/verdicts.md` is its contract.
 //!
 //! A packet's way: nearly every frame is [`common`], and read at once; a [`small`] policy
-//! says at once, too, what becomes of it, by the [`regions`] of addresses. Of others the
+//! says at once, too, what becomes of it, by parts and [`regions`] of addresses. Of others the
 //! [`ethernet`] header leads to [`ipv4`] or [`ipv6`], then to [`transport`] (which reads
 //! what an ICMP error quotes, [`quote`]). The parsed [`packet::Packet`] meets [`decide`]:
 //! addresses that cannot be, essentials, and the [`rules`], whose [`outcome`] is in the
@@ -42,7 +42,7 @@ pub mod ipv4;
 pub mod ipv6;
 #[cfg(not(target_arch = "bpf"))]
 pub mod memory;
-mod opaque;
+pub mod opaque;
 pub mod outcome;
 pub mod packet;
 pub mod quote;
@@ -69,7 +69,7 @@ use walks::Walks;
 #[inline(always)]
 pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
     if let Some(settled) = small::judge(frame, tables) {
-        return Counter(settled.counter);
+        return settled.counter();
     }
     let counter = match common::judge(frame, tables) {
         Some(counter) => counter,

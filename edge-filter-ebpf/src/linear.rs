@@ -5,6 +5,7 @@ use core::arch::asm;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::flow::Flows;
 use edge_filter_ebpf::frame::{Frame, Header};
+use edge_filter_ebpf::opaque;
 use edge_filter_ebpf::packet::{Chain, Ip};
 use edge_filter_ebpf::tables::Tables;
 use edge_filter_ebpf::walks::Walks;
@@ -12,11 +13,12 @@ use edge_filter_ebpf::walks::Walks;
 use crate::context::Context;
 use crate::copied;
 
-/// A frame's first buffer, read in place.
-pub(crate) struct Linear<C> {
+/// A frame's first buffer, read in place; `ALONE` if the frame is taken to end with it.
+pub(crate) struct Linear<C, const ALONE: bool = false> {
     context: C,
     begin: usize,
     end: usize,
+    /// The length of the frame; that of the buffer is not computed before it is needed.
     length: u32,
 }
 
@@ -33,22 +35,22 @@ impl<C: Context> Linear<C> {
             length,
         }
     }
+}
 
-    /// The same of a frame that is taken to end with its first buffer.
+impl<C: Context> Linear<C, true> {
+    /// The first buffer of a frame that is taken to end with it.
     #[inline(always)]
     pub(crate) fn alone(context: C) -> Self {
-        let (begin, end) = (context.data(), context.data_end());
-        let length = (end - begin) as u32;
         Self {
             context,
-            begin,
-            end,
-            length,
+            begin: context.data(),
+            end: context.data_end(),
+            length: 0,
         }
     }
 }
 
-impl<C: Context> Frame for Linear<C> {
+impl<C: Context, const ALONE: bool> Frame for Linear<C, ALONE> {
     type Header<'a, const N: usize>
         = Loaded
     where
@@ -56,7 +58,20 @@ impl<C: Context> Frame for Linear<C> {
 
     #[inline(always)]
     fn length(&self) -> u32 {
-        self.length
+        if ALONE {
+            (self.end - self.begin) as u32
+        } else {
+            self.length
+        }
+    }
+
+    #[inline(always)]
+    fn holds(&self, bytes: u32) -> bool {
+        if ALONE {
+            opaque::sum(self.begin as u64, bytes.into()) <= self.end as u64
+        } else {
+            bytes <= self.length
+        }
     }
 
     #[inline(always)]
@@ -95,11 +110,11 @@ fn end_of<const N: usize>(begin: usize) -> usize {
     end
 }
 
-impl<C> Linear<C> {
+impl<C: Context, const ALONE: bool> Linear<C, ALONE> {
     /// Why the bytes cannot be read here.
     #[inline(always)]
     fn beyond<const N: usize>(&self, at: u32) -> Counter {
-        if at + N as u32 > self.length {
+        if at + N as u32 > self.length() {
             Counter::MALFORMED
         } else {
             Counter::NOT_LINEAR

@@ -6,8 +6,10 @@
 
 mod context;
 mod copied;
+mod count;
 mod diagnostics;
 mod flows;
+mod immediate;
 mod judge;
 mod linear;
 mod out_of_line;
@@ -22,17 +24,13 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use edge_filter_ebpf::cache::{BLOCK_LINES, Block, Line};
 use edge_filter_ebpf::classify::Classes;
-use edge_filter_ebpf::config::{Config, Constant};
-use edge_filter_ebpf::counter::{Count, Counter};
+use edge_filter_ebpf::config::Constant;
+use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::flow::Tuple;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::Match;
 use edge_filter_ebpf::small::Small;
 use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
-
-/// The constants of this generation, set before the program is loaded.
-#[unsafe(no_mangle)]
-static CONFIG: Config = Config::EMPTY;
 
 /// The first of [`TRANSPORTS`](edge_filter_ebpf::tables::TRANSPORTS) classes, with which the
 /// loader fills the section.
@@ -68,9 +66,6 @@ static OUTCOMES: Outcome = Outcome::NOTHING;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.small")]
 static SMALL: u64 = 0;
-#[map]
-static COUNTERS: PerCpuArray<Count> = PerCpuArray::with_max_entries(Counter::FIRST_RULE, 0);
-
 /// What is known of recent packets. The loader leaves one block where nothing is kept.
 #[map]
 static CACHE: PerCpuArray<Block> = PerCpuArray::with_max_entries(1, 0);
@@ -139,9 +134,12 @@ macro_rules! item {
 impl Tables for Maps {
     #[inline(always)]
     fn constant(&self, constant: Constant) -> u32 {
-        // SAFETY: the index is below the array's length by construction. The
-        // read is volatile because the loader replaces what the compiler sees.
-        unsafe { core::ptr::read_volatile(&raw const CONFIG.0[constant as usize]) }
+        immediate::constant(constant)
+    }
+
+    #[inline(always)]
+    fn masked_by_second_halves(&self, value: u32) -> u32 {
+        immediate::masked_by_second_halves(value)
     }
 
     #[inline(always)]
@@ -245,26 +243,6 @@ impl Tables for Maps {
     fn said_by_lists(&self, classes: Classes, begin: u32, end: u32) -> Counter {
         out_of_line::said_by_lists(classes, begin, end)
     }
-}
-
-/// Counts `packets` packets of `bytes` bytes together. `None`, and they must not pass, if
-/// there is no such counter.
-#[inline(always)]
-fn count(counter: Counter, packets: u32, bytes: u64) -> Option<()> {
-    let count = COUNTERS.get_ptr_mut(counter.0)?;
-    // SAFETY: the slot belongs to this CPU, and programs of one hook do not
-    // interrupt each other there.
-    unsafe {
-        (*count).packets += u64::from(packets);
-        (*count).bytes += bytes;
-    }
-    Some(())
-}
-
-/// The same, and whether they pass.
-#[inline(always)]
-fn settle(counter: Counter, packets: u32, bytes: u64) -> bool {
-    count(counter, packets, bytes).is_some() && counter.passes(&Maps)
 }
 
 #[panic_handler]

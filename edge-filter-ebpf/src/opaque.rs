@@ -2,8 +2,9 @@
 //! compute more.
 
 /// `a` and `b` together.
+#[must_use]
 #[inline(always)]
-pub(crate) fn sum(a: u64, b: u64) -> u64 {
+pub fn sum(a: u64, b: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
         let mut sum = a;

@@ -1,8 +1,9 @@
 //! Small policies: few networks, and few combinations of classes.
 //!
 //! Of a common frame ([`crate::common`]) such a policy says by four numbers what becomes of
-//! it: one of each address, by the [`Regions`] that the networks cut the addresses into; one
-//! of protocol and destination port; one of the source port. They add up to the place of what
+//! it: one of each address, by its parts of 16 bits where these tell, and otherwise by the
+//! [`Regions`] that the networks cut the addresses into; one of protocol and destination port;
+//! one of the source port. They add up to the place of what
 //! is [`Settled`]: the counter that moves, and the verdict. Whatever else has to be known of a
 //! packet, or may have to be done with it, is left to the way of all policies: faults,
 //! addresses that cannot be, and conversations that are recorded or looked up.
@@ -14,36 +15,67 @@ use crate::common::{
     WHOLE_PACKET_MASK, WHOLE_V4, WHOLE_V6,
 };
 use crate::config::Constant;
+use crate::counter::{BLOCK, Count, Counter};
 use crate::frame::{Frame, Header, NO_TAG};
 use crate::opaque;
 use crate::packet::tcp::{ACK, PSH, SYN};
-use crate::regions::{AddressV6, Halves, Regions};
-use crate::tables::{PORTS, Tables, Trie};
+use crate::regions::{Halves, Regions};
+use crate::tables::Tables;
 use crate::transport::{LOW_SIX, VALID_FLAGS};
 
 /// What becomes of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settled {
-    /// The number of the counter that moves; [`Settled::ASK`] if that is not known here.
-    pub counter: u32,
+    /// Where in its block the counter lies that moves, in bytes; beyond the block if that is
+    /// not known here.
+    at: u16,
     /// [`Settled::DROP`] or [`Settled::PASS`].
-    pub verdict: u32,
+    pub verdict: u16,
 }
 
 impl Settled {
-    /// In place of a counter: the way of all policies knows.
-    pub const ASK: u32 = u32::MAX;
     /// A verdict, numbered as XDP does.
-    pub const DROP: u32 = 1;
+    pub const DROP: u16 = 1;
     /// A verdict, numbered as XDP does.
-    pub const PASS: u32 = 2;
+    pub const PASS: u16 = 2;
 
-    /// What a table holds where nothing is known.
+    /// The way of all policies knows.
     pub const UNKNOWN: Self = Self {
-        counter: Self::ASK,
+        at: u16::MAX,
         verdict: Self::DROP,
     };
+
+    /// A packet moves `counter`; [`Settled::UNKNOWN`] if that is not in the first block.
+    #[must_use]
+    pub const fn new(counter: Counter, passes: bool) -> Self {
+        if counter.0 as usize >= BLOCK {
+            return Self::UNKNOWN;
+        }
+        Self {
+            at: (counter.0 as usize * size_of::<Count>()) as u16,
+            verdict: if passes { Self::PASS } else { Self::DROP },
+        }
+    }
+
+    /// Where in the first block the counter lies, in bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn at(self) -> u16 {
+        self.at
+    }
+
+    /// The counter that moves.
+    #[inline(always)]
+    #[must_use]
+    pub fn counter(self) -> Counter {
+        Counter(u32::from(self.at) / size_of::<Count>() as u32)
+    }
+
+    #[inline(always)]
+    fn is_known(self) -> bool {
+        self.at <= ((BLOCK - 1) * size_of::<Count>()) as u16
+    }
 }
 
 /// What the transport header is to a policy.
@@ -61,54 +93,87 @@ pub enum Kind {
 const IPV6_PLAIN: u32 = 0x86dd_6000;
 const IPV6_PLAIN_MASK: u32 = 0xffff_f000;
 
-/// How many outcomes there can be: such that a load reaches all tables up to the first of the
-/// ports' from their common begin on.
-pub const OUTCOMES: usize = 3840;
+/// How many outcomes there can be.
+pub const OUTCOMES: usize = 7680;
+
+/// What each value of 16 bits adds to the place: indexed by the number that its two bytes are
+/// to this machine.
+pub type Numbers = [u16; 1 << 16];
+
+/// What is added is below this.
+const NUMBERS_END: u16 = (OUTCOMES * size_of::<Settled>()) as u16;
+
+/// In place of what is added: it takes more to know. The other bits of an IPv4 address's
+/// first half are the number of a table for its second half; an IPv6 address is looked for
+/// among the regions.
+pub const MORE: u16 = 1 << 15;
+
+/// The most tables for second halves of IPv4 addresses.
+pub const SECOND_HALVES: usize = 16;
 
 /// The tables of a small policy, in one piece, so that one address leads to all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Small {
     /// What becomes of packets.
     pub outcomes: [Settled; OUTCOMES],
-    /// The regions of IPv6 sources.
-    pub source_v6: Regions<AddressV6>,
-    /// The same of IPv6 destinations.
-    pub destination_v6: Regions<AddressV6>,
-    /// The same of IPv4 sources.
-    pub source_v4: Regions<u32>,
-    /// The same of IPv4 destinations.
-    pub destination_v4: Regions<u32>,
-    /// What each destination port adds to the place, of each [`Kind`]: indexed by the number
-    /// that the port's two bytes are to this machine.
-    pub transports: [[u16; PORTS as usize]; 3],
-    /// The same of source ports.
-    pub source_ports: [u16; PORTS as usize],
+    /// The regions of IPv6 sources, and of IPv6 destinations.
+    pub regions: [Regions; 2],
+    /// By destination port, of each [`Kind`].
+    pub transports: [Numbers; 3],
+    /// By the first half of an IPv4 source, and of an IPv4 destination. Sources that may be
+    /// martians add what leads to no outcome.
+    pub first_halves: [Numbers; 2],
+    /// By the third group of an IPv6 source, and of an IPv6 destination: where networks of
+    /// sites differ.
+    pub groups: [Numbers; 2],
+    /// By source port.
+    pub source_ports: Numbers,
+    /// By the second half of an IPv4 address. Those behind [`Constant::SecondHalves`] are not
+    /// there in the kernel.
+    pub second_halves: [Numbers; SECOND_HALVES],
+}
+
+/// Which of the two addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where a packet comes from.
+    Source,
+    /// Where it goes.
+    Destination,
 }
 
 /// Judges a common frame; `None` if it is none, or if more has to be known.
 #[inline(always)]
-pub fn judge<'t, F: Frame, T: Tables>(frame: &mut F, tables: &'t T) -> Option<&'t Settled> {
+pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Settled> {
     let small = tables.small()?;
     if frame.offloaded_tag() != NO_TAG {
         return None;
     }
-    let length = frame.length();
     let header = frame.header::<WHOLE_V4>(0).ok()?;
     let begin = header.wire_u32::<12>();
-    let place = if begin & IPV4_PLAIN_MASK.to_be() == IPV4_PLAIN.to_be() {
-        place_v4(&header, length, small, tables)?
+    let (place, end) = if begin & IPV4_PLAIN_MASK.to_be() == IPV4_PLAIN.to_be() {
+        let length = u32::from(header.u16::<16>());
+        (place_v4(&header, length, small, tables)?, ETHERNET + length)
     } else if begin & IPV6_PLAIN_MASK.to_be() == IPV6_PLAIN.to_be() {
         let header = frame.header::<WHOLE_V6>(0).ok()?;
-        place_v6(&header, length, small, tables)?
+        let length = u32::from(header.u16::<18>());
+        let place = place_v6(&header, length, small, tables)?;
+        (place, ETHERNET + HEADER_V6 + length)
     } else {
         return None;
     };
-    let outcome = small.outcome(place);
-    if outcome.counter == Settled::ASK {
+    if !frame.holds(end) {
         return None;
     }
-    Some(outcome)
+    let outcome = small.outcome(place);
+    let settled = Settled {
+        // SAFETY: it is a reference. The read is volatile so that it is the only one: of a
+        // second one the verifier would not know that it is within the block.
+        at: unsafe { (&raw const outcome.at).read_volatile() },
+        verdict: outcome.verdict,
+    };
+    settled.is_known().then_some(settled)
 }
 
 #[cfg(not(target_arch = "bpf"))]
@@ -120,17 +185,20 @@ impl Small {
         unsafe { Box::new_zeroed().assume_init() }
     }
 
-    /// As they lie in memory.
+    /// As they lie in memory, with so many tables for second halves.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self, second_halves: usize) -> &[u8] {
         // What its fields take together is all of it: nothing lies between them.
         const {
-            let regions = 2 * (size_of::<Regions<AddressV6>>() + size_of::<Regions<u32>>());
-            let ports = 4 * 2 * PORTS as usize;
-            assert!(size_of::<Self>() == regions + ports + OUTCOMES * size_of::<Settled>());
+            let numbers = 3 + 2 + 2 + 1 + SECOND_HALVES;
+            let outcomes = OUTCOMES * size_of::<Settled>();
+            let all = outcomes + 2 * size_of::<Regions>() + numbers * size_of::<Numbers>();
+            assert!(size_of::<Self>() == all);
         }
+        let left_out = (SECOND_HALVES - second_halves) * size_of::<Numbers>();
+        let begin = core::ptr::from_ref(self).cast();
         // SAFETY: integers without gaps.
-        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of::<Self>()) }
+        unsafe { core::slice::from_raw_parts(begin, size_of::<Self>() - left_out) }
     }
 }
 
@@ -155,14 +223,24 @@ impl Small {
         unsafe { self.item(place as usize, offset_of!(Self, outcomes)) }
     }
 
+    /// What `value`, as it stands on the wire, adds by the table that lies `table` bytes behind
+    /// the begin.
+    ///
+    /// # Safety
+    /// A table lies there.
+    #[inline(always)]
+    unsafe fn number(&self, table: usize, value: u16) -> u16 {
+        // SAFETY: every value has its number.
+        unsafe { *self.item(usize::from(value) * size_of::<u16>(), table) }
+    }
+
     /// `place`, and what the destination port of a packet of `kind` adds.
     #[inline(always)]
     fn add_transport(&self, place: u64, kind: Kind, port: u16) -> u64 {
         let add = |kind: Kind| {
-            let table = offset_of!(Self, transports) + kind as usize * PORTS as usize * 2;
-            // SAFETY: every port has its number.
-            let number: &u16 = unsafe { self.item(usize::from(port) * 2, table) };
-            opaque::sum(place, (*number).into())
+            let table = offset_of!(Self, transports) + kind as usize * size_of::<Numbers>();
+            // SAFETY: each kind has its table.
+            opaque::sum(place, unsafe { self.number(table, port) }.into())
         };
         // For each by itself, so that it is known where its table is.
         match kind {
@@ -172,30 +250,73 @@ impl Small {
         }
     }
 
+    /// `place`, and what an IPv4 address adds, of which `halves` reads the halves.
+    #[inline(always)]
+    fn add_address_v4<T: Tables>(
+        &self,
+        place: u64,
+        side: Side,
+        halves: (u16, impl Fn() -> u16),
+        tables: &T,
+    ) -> u64 {
+        let table = offset_of!(Self, first_halves) + side as usize * size_of::<Numbers>();
+        // SAFETY: each side has its table.
+        let number = unsafe { self.number(table, halves.0) };
+        if number < NUMBERS_END {
+            return opaque::sum(place, number.into());
+        }
+        let second = tables.masked_by_second_halves(number.into());
+        let at =
+            second as usize * size_of::<Numbers>() + usize::from(halves.1()) * size_of::<u16>();
+        // SAFETY: the tables up to the last are there.
+        let number: &u16 = unsafe { self.item(at, offset_of!(Self, second_halves)) };
+        opaque::sum(place, (*number).into())
+    }
+
+    /// `place`, and what an IPv6 address adds, whose third group is `group`.
+    #[inline(always)]
+    fn add_address_v6<T: Tables>(
+        &self,
+        place: u64,
+        side: Side,
+        group: u16,
+        address: &Halves<impl Fn() -> u64>,
+        tables: &T,
+    ) -> u64 {
+        let (groups, steps) = match side {
+            Side::Source => (Constant::GroupsSourceV6, Constant::StepsSourceV6),
+            Side::Destination => (Constant::GroupsDestinationV6, Constant::StepsDestinationV6),
+        };
+        if tables.constant(groups) != 0 {
+            let table = offset_of!(Self, groups) + side as usize * size_of::<Numbers>();
+            // SAFETY: each side has its table.
+            let number = unsafe { self.number(table, group) };
+            if number < NUMBERS_END {
+                return opaque::sum(place, number.into());
+            }
+        }
+        self.regions[side as usize].add_leaf(place, address, tables.constant(steps))
+    }
+
     /// What the source port says.
     #[inline(always)]
     fn source_port<T: Tables>(&self, port: u16, tables: &T) -> u64 {
         if tables.constant(Constant::SourcePorts) == 0 {
             return 0;
         }
-        let table = offset_of!(Self, source_ports);
-        // SAFETY: every port has its number.
-        let number: &u16 = unsafe { self.item(usize::from(port) * 2, table) };
-        (*number).into()
+        // SAFETY: the table of source ports.
+        unsafe { self.number(offset_of!(Self, source_ports), port) }.into()
     }
 }
 
+/// The place of what becomes of an IPv4 packet of `total_length` bytes.
 #[inline(always)]
 fn place_v4<H: Header, T: Tables>(
     header: &H,
-    length: u32,
+    total_length: u32,
     small: &Small,
     tables: &T,
 ) -> Option<u64> {
-    let total_length = u32::from(header.u16::<16>());
-    if total_length + ETHERNET > length {
-        return None;
-    }
     let what = header.wire_u32::<20>() & WHOLE_PACKET_MASK.to_be();
     let place = small.source_port(header.wire_u16::<34>(), tables);
     let kind = if what == TCP_NUMBER.to_be() {
@@ -206,31 +327,32 @@ fn place_v4<H: Header, T: Tables>(
         return None;
     };
     let place = small.add_transport(place, kind, header.wire_u16::<36>());
-    let (source, destination) = (header.ordered_u32::<26>(), header.ordered_u32::<30>());
-    if source == destination || may_be_martian_v4(source) {
+    if header.wire_u32::<26>() == header.wire_u32::<30>() {
         return None;
     }
-    let steps = |trie: Trie| tables.constant(trie.steps());
-    let place = small
-        .source_v4
-        .add_leaf(place, &source, steps(Trie::SourceV4));
-    let place = small
-        .destination_v4
-        .add_leaf(place, &destination, steps(Trie::DestinationV4));
-    Some(place)
+    let place = if tables.constant(Constant::LooksUpSourceV4) != 0 {
+        let halves = (header.wire_u16::<26>(), || header.wire_u16::<28>());
+        small.add_address_v4(place, Side::Source, halves, tables)
+    } else if may_be_martian_v4(header.ordered_u32::<26>()) {
+        return None;
+    } else {
+        place
+    };
+    if tables.constant(Constant::LooksUpDestinationV4) == 0 {
+        return Some(place);
+    }
+    let halves = (header.wire_u16::<30>(), || header.wire_u16::<32>());
+    Some(small.add_address_v4(place, Side::Destination, halves, tables))
 }
 
+/// The same of an IPv6 packet with `payload_length` bytes behind its header.
 #[inline(always)]
 fn place_v6<H: Header, T: Tables>(
     header: &H,
-    length: u32,
+    payload_length: u32,
     small: &Small,
     tables: &T,
 ) -> Option<u64> {
-    let payload_length = u32::from(header.u16::<18>());
-    if payload_length + ETHERNET + HEADER_V6 > length {
-        return None;
-    }
     let place = small.source_port(header.wire_u16::<54>(), tables);
     let kind = match u32::from(header.u8::<20>()) {
         TCP_NUMBER => tcp(header.wire_u16::<66>(), payload_length, 0)?,
@@ -252,19 +374,15 @@ fn place_v6<H: Header, T: Tables>(
     {
         return None;
     }
-    let steps = |trie: Trie| tables.constant(trie.steps());
-    let place = small
-        .source_v6
-        .add_leaf(place, &source, steps(Trie::SourceV6));
-    let place = small
-        .destination_v6
-        .add_leaf(place, &destination, steps(Trie::DestinationV6));
-    Some(place)
+    let group = header.wire_u16::<26>();
+    let place = small.add_address_v6(place, Side::Source, group, &source, tables);
+    let group = header.wire_u16::<42>();
+    Some(small.add_address_v6(place, Side::Destination, group, &destination, tables))
 }
 
 /// Whether an IPv4 address is in a network that holds any which can be no source.
 #[inline(always)]
-fn may_be_martian_v4(address: u32) -> bool {
+pub fn may_be_martian_v4(address: u32) -> bool {
     // As signed numbers, 128/8 to 223/8 are the lowest, which takes one comparison.
     let signed = address.cast_signed();
     signed >= 0xe000_0000_u32.cast_signed() && !(0x0100_0000..0x7f00_0000).contains(&signed)

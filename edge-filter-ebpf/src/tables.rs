@@ -49,6 +49,11 @@ pub const TRANSPORTS: u32 = 3 * PORTS + 256;
 pub trait Tables {
     /// A constant of this generation.
     fn constant(&self, constant: Constant) -> u32;
+    /// `value`, masked with [`Constant::SecondHalves`].
+    #[inline(always)]
+    fn masked_by_second_halves(&self, value: u32) -> u32 {
+        value & self.constant(Constant::SecondHalves)
+    }
     /// Entry `slot` (below 256) of row `row`; `None` past the table's end.
     fn entry(&self, row: u32, slot: u32) -> Option<u32>;
     /// Number `number` of the prefixes that addresses are compared with: [`FEW`] of each
@@ -224,18 +229,6 @@ impl Trie {
             Self::DestinationV4 => Constant::FewDestinationV4,
             Self::SourceV6 => Constant::FewSourceV6,
             Self::DestinationV6 => Constant::FewDestinationV6,
-        }
-    }
-
-    /// The constant that tells how many steps find an address's region in a small policy.
-    #[inline(always)]
-    #[must_use]
-    pub const fn steps(self) -> Constant {
-        match self {
-            Self::SourceV4 => Constant::StepsSourceV4,
-            Self::DestinationV4 => Constant::StepsDestinationV4,
-            Self::SourceV6 => Constant::StepsSourceV6,
-            Self::DestinationV6 => Constant::StepsDestinationV6,
         }
     }
 

@@ -2,13 +2,13 @@
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::small::Settled;
 
 use crate::context::Tc;
+use crate::count::{count_settled, settle};
 use crate::judge::{judge, settled};
 use crate::linear::Linear;
-use crate::{Maps, count, settle, trial};
+use crate::{Maps, trial};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
 pub(crate) const NEXT: i32 = -1;
@@ -74,9 +74,9 @@ pub(crate) fn wire(context: Tc) -> (u32, u32, u32) {
 fn filter(context: Tc) -> i32 {
     let (length, packets, bytes) = wire(context);
     if let Some(settled) = settled(Linear::new(context, length)) {
-        let counted = count(Counter(settled.counter), packets, bytes.into());
-        return match (counted, settled.verdict) {
-            (Some(()), Settled::PASS) => NEXT,
+        count_settled(settled, packets, bytes.into());
+        return match settled.verdict {
+            Settled::PASS => NEXT,
             _ => DROP,
         };
     }

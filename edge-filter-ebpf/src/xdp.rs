@@ -4,12 +4,12 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use edge_filter_ebpf::counter::Counter;
 
 use crate::context::Xdp;
+use crate::count::{count_settled, settle};
 use crate::judge::{judge, settled};
 use crate::linear::Linear;
-use crate::{count, settle, trial};
+use crate::trial;
 
 /// Judges one frame that arrives.
 #[xdp(frags)]
@@ -51,10 +51,8 @@ fn filter(context: Xdp) -> u32 {
     if let Some(settled) = settled(Linear::alone(context)) {
         // SAFETY: the context is the one that the kernel called with.
         let length = unsafe { bpf_xdp_get_buff_len(context.0) };
-        return match count(Counter(settled.counter), 1, length) {
-            Some(()) => settled.verdict,
-            None => XDP_DROP,
-        };
+        count_settled(settled, 1, length);
+        return settled.verdict.into();
     }
     // SAFETY: as above.
     let length = unsafe { bpf_xdp_get_buff_len(context.0) };

@@ -19,6 +19,8 @@ fn edge_filter(arguments: &[&str]) -> Command {
         )
         .env("EDGE_FILTER_PIN_ROOT", "/nonexistent/pins")
         .env("EDGE_FILTER_STATE_DIR", "/nonexistent/state")
+        .env("EDGE_FILTER_RUN_DIR", "/nonexistent/run")
+        .env("EDGE_FILTER_MANAGEMENT", "/nonexistent/management.yaml")
         .env("COLUMNS", "100")
         .stdin(Stdio::null())
         .args(arguments);
@@ -80,6 +82,8 @@ fn usage_errors_exit_with_2() {
         "apply",
         "apply p.yaml --plan plan.json",
         "apply --plan plan.json --mode native",
+        "apply p.yaml --last-good",
+        "apply --last-good --confirm 60s",
         "apply p.yaml --interface external",
         "apply p.yaml --interface external=,eth0",
         "apply p.yaml --mode offload",
@@ -275,6 +279,8 @@ fn nothing_is_enforced() {
         "counters",
         "counters --json",
         "confirm",
+        "apply --last-good",
+        "apply --last-good --json",
         "rollback",
         "rollback --list",
         "rollback --list --json",

@@ -226,17 +226,12 @@ fn without_privilege_it_says_so() -> Result<()> {
     let (lab, policy) = lab()?;
     let copy = lab.mounts.install(&binary()?, "edge-filter-copy")?;
     let mut command = lab.edge.command_in(copy, &lab.mounts);
-    command
-        .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
-        .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
-        .arg("apply")
-        .arg(&policy)
-        .args([
-            "--interface",
-            "external=external",
-            "--interface",
-            "internal=internal",
-        ]);
+    lab.places(&mut command).arg("apply").arg(&policy).args([
+        "--interface",
+        "external=external",
+        "--interface",
+        "internal=internal",
+    ]);
     // The closures run in the order in which they were added: the namespaces are
     // entered before privileges are given up.
     // SAFETY: between fork and exec, two system calls and no allocation.

@@ -67,9 +67,7 @@ fn applied_below(
         "\"$0\" apply \"$1\" --interface external=external --interface internal=internal {more} \
          </dev/null; exit $?"
     );
-    command
-        .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
-        .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
+    lab.places(&mut command)
         .args(["-c", &script])
         .args([&binary()?, policy])
         .stdin(held);
@@ -200,9 +198,7 @@ fn found_by_variables(local: IpAddr) -> Result<()> {
     refused(&lab, &mut own, &[&packet])?;
 
     let mut above = lab.edge.command_in("/bin/sh", &lab.mounts);
-    without_variables(&mut above)
-        .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
-        .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
+    lab.places(without_variables(&mut above))
         .env("SSH_CONNECTION", variable(peer.port()))
         .args(["-c", "unset SSH_CONNECTION; \"$0\" apply \"$1\"; exit $?"])
         .args([&binary()?, &cutting]);

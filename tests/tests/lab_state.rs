@@ -288,9 +288,7 @@ fn too_few_open_files_are_named_and_change_nothing() -> Result<()> {
     let mut told = String::new();
     for limit in ["8", "12"] {
         let mut command = lab.edge.command_in("prlimit", &lab.mounts);
-        command
-            .env("EDGE_FILTER_PIN_ROOT", lab.mounts.pin_root())
-            .env("EDGE_FILTER_STATE_DIR", lab.mounts.state_dir())
+        lab.places(&mut command)
             .arg(format!("--nofile={limit}"))
             .arg(lab.apply_command(&policy, Mode::Native)?.get_program())
             .args(lab.apply_command(&policy, Mode::Native)?.get_args());

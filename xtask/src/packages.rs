@@ -29,6 +29,18 @@ const PROGRAMS: &[Program] = &[
         packages: ["iproute2", "iproute-tc", "iproute2", "iproute2"],
     },
     NFT,
+    Program {
+        name: "setpriv",
+        packages: ["util-linux"; 4],
+    },
+    Program {
+        name: "strace",
+        packages: ["strace"; 4],
+    },
+    Program {
+        name: "systemd-analyze",
+        packages: ["systemd"; 4],
+    },
 ];
 
 /// The programs that set up other filters, which the benchmark measures beside ours.

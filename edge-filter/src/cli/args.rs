@@ -2,14 +2,17 @@
 //! come from here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
+use super::policy_file;
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
 use crate::generation::history::STEPS;
+use crate::generation::last_good::Management;
 use crate::generation::sites::{EgressChoice, ModeChoice};
 use crate::policy::Direction;
 
@@ -45,13 +48,47 @@ pub(super) struct Cli {
         value_name = "DIR"
     )]
     state_dir: PathBuf,
+    /// Where state lies, in memory, while the state directory cannot be used
+    #[arg(
+        long,
+        global = true,
+        env = "EDGE_FILTER_RUN_DIR",
+        hide_env_values = true,
+        help_heading = "Where things are kept",
+        default_value = "/run/edge-filter",
+        value_name = "DIR"
+    )]
+    run_dir: PathBuf,
+    /// The policy whose rules let in whoever repairs the host, where what was committed last
+    /// cannot be read
+    #[arg(
+        long,
+        global = true,
+        env = "EDGE_FILTER_MANAGEMENT",
+        hide_env_values = true,
+        help_heading = "Where things are kept",
+        default_value = "/etc/edge-filter/management.yaml",
+        value_name = "FILE"
+    )]
+    management: PathBuf,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
 impl Cli {
     pub(super) fn instance(&self) -> Instance {
-        Instance::new(self.pin_root.clone(), self.state_dir.clone())
+        Instance::new(self.pin_root.clone(), self.state_dir.clone(), &self.run_dir)
+    }
+
+    pub(super) fn management(&self) -> Management {
+        let file = self.management.clone();
+        Management {
+            read: Arc::new({
+                let file = file.clone();
+                move || policy_file::text_if_there(&file).map_err(|error| error.to_string())
+            }),
+            file,
+        }
     }
 }
 
@@ -153,8 +190,18 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
     /// The policy's file
-    #[arg(required_unless_present = "plan")]
+    #[arg(required_unless_present_any = ["plan", "last_good"])]
     pub(super) policy: Option<PathBuf>,
+    /// Enforce again what was committed last, on those of its devices that are there: for the
+    /// boot, before the network comes up. Exits with 3 if that cannot be read, and nothing is
+    /// let in but the essentials and what the management rules allow
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "policy", "plan", "interface", "mode", "egress", "allow_lockout", "confirm"
+        ]
+    )]
+    pub(super) last_good: bool,
     /// Apply what `plan --out FILE` planned, if nothing has moved since
     #[arg(
         long,

@@ -8,7 +8,7 @@ use crate::guard::LockOut;
 use crate::kernel::KernelError;
 use crate::policy::Diagnostics;
 
-/// A failure, as it is shown. Every one but `ReaderGone` and `Changes` exits
+/// A failure, as it is shown. Every one but `ReaderGone`, `Changes` and `LastResort` exits
 /// with 1.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
@@ -48,6 +48,9 @@ pub(super) enum Failure {
     /// `plan` has printed changes: no error.
     #[error("")]
     Changes,
+    /// The policy of last resort is enforced in the place of another, and that was said.
+    #[error("")]
+    LastResort,
     /// Nobody reads on, as when `head` has seen enough: no error.
     #[error("")]
     ReaderGone,

@@ -1,8 +1,8 @@
 //! The command line: one file per command.
 //!
-//! Exit codes: 0 done, 1 failed or policy invalid, 2 usage, and of `plan` also 2 if anything
-//! would change. What went wrong goes
-//! to standard error; everything else to standard output.
+//! Exit codes: 0 done, 1 failed or policy invalid, 2 usage; of `plan` also 2 if anything
+//! would change, and of `apply --last-good` 3 if the policy of last resort is enforced. What
+//! went wrong goes to standard error; everything else to standard output.
 
 mod applied;
 mod apply;
@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod flows;
 mod intent;
+mod last_good;
 mod lockout;
 mod output;
 mod plan;
@@ -34,6 +35,9 @@ use args::{Cli, Command};
 /// What `plan` exits with if anything would change.
 const CHANGES: u8 = 2;
 
+/// What `apply --last-good` exits with if it had to enforce the policy of last resort.
+const LAST_RESORT: u8 = 3;
+
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -41,6 +45,7 @@ pub fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) | Err(failure::Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(failure::Failure::Changes) => ExitCode::from(CHANGES),
+        Err(failure::Failure::LastResort) => ExitCode::from(LAST_RESORT),
         Err(failure) => {
             output::complain(&failure.to_string());
             ExitCode::FAILURE
@@ -54,6 +59,9 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(args),
         Command::Plan(args) => plan::run(&cli.instance(), args),
+        Command::Apply(args) if args.last_good => {
+            last_good::run(&cli.instance(), &cli.management(), &args.json)
+        }
         Command::Apply(args) => apply::run(&cli.instance(), args),
         Command::Confirm(args) => confirm::run(&cli.instance(), args),
         Command::Rollback(args) => rollback::run(&cli.instance(), args),
@@ -61,6 +69,6 @@ fn run(cli: &Cli) -> Result<(), failure::Failure> {
         Command::Counters(args) => counters::run(&cli.instance(), args),
         Command::Flows(args) => flows::run(&cli.instance(), args),
         Command::Detach => detach::run(&cli.instance()),
-        Command::Run(args) => run::run(&cli.instance(), args),
+        Command::Run(args) => run::run(&cli.instance(), cli.management(), args),
     }
 }

@@ -48,6 +48,16 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     })
 }
 
+/// The text of a file that need not be there.
+pub(super) fn text_if_there(path: &Path) -> Result<Option<String>, Failure> {
+    match read_text(path) {
+        Err(Failure::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        text => text.map(Some),
+    }
+}
+
 /// The text of a file, or of anything else that ends in time.
 fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();

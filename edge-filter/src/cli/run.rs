@@ -9,9 +9,14 @@ use super::intent::overrides;
 use super::policy_file;
 use crate::daemon::{self, Given};
 use crate::generation::Instance;
+use crate::generation::last_good::Management;
 use crate::generation::sites::Sites;
 
-pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn run(
+    instance: &Instance,
+    management: Management,
+    args: &RunArgs,
+) -> Result<(), Failure> {
     let given = match args.policy.clone() {
         Some(path) => Some(Given {
             read: Arc::new(move || {
@@ -27,5 +32,11 @@ pub(super) fn run(instance: &Instance, args: &RunArgs) -> Result<(), Failure> {
         None => None,
     };
     let every = Duration::from_secs(args.watch.into());
-    Ok(daemon::run(instance, given, every, args.debug_bpf)?)
+    Ok(daemon::run(
+        instance,
+        given,
+        management,
+        every,
+        args.debug_bpf,
+    )?)
 }

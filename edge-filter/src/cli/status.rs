@@ -6,6 +6,7 @@ use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
+use crate::generation::last_good::Ground;
 use crate::generation::status::{FlowStatus, Status, TrialStatus, Trouble, runs_ahead, status};
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
@@ -19,6 +20,10 @@ pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
 
 fn in_words(status: &Status) -> String {
     let mut text = String::new();
+    if let Some(emergency) = &status.emergency {
+        let ground = Ground::from(emergency).in_words().unwrap_or_default();
+        let _ = writeln!(text, "since {:.0}: {ground}\n", emergency.since);
+    }
     match &status.policy {
         Some(policy) => {
             let _ = writeln!(
@@ -31,7 +36,7 @@ fn in_words(status: &Status) -> String {
                          ends them; so does `edge-filter apply`\n\n";
             }
         }
-        None if status.hooks.is_empty() => return "nothing is enforced\n".to_owned(),
+        None if status.hooks.is_empty() => return text + "nothing is enforced\n",
         None if status.trial.is_some() => text.push_str("nothing is enforced\n\n"),
         None => text
             .push_str("programs are attached, but the state directory knows nothing of them\n\n"),

@@ -28,12 +28,14 @@ pub mod size;
 mod small;
 mod trie;
 
+use std::sync::Arc;
+
 use edge_filter_ebpf::config::{Config, Constant, NONE, essential};
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::outcome::Outcome;
 use edge_filter_ebpf::search::{SHORT_WORDS, aggregate_words};
 use edge_filter_ebpf::small::Small;
-use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables, Trie};
+use edge_filter_ebpf::tables::{Chunk, FEW, Path, Row, Tables};
 
 pub use counters::{CounterSlot, counter_slots};
 pub use error::CompileError;
@@ -70,7 +72,7 @@ pub struct TableImage {
     /// The outcomes, where they are known.
     pub outcomes: Vec<Outcome>,
     /// The tables of a small policy, if it is one.
-    pub small: Option<Box<Small>>,
+    pub small: Option<Arc<Small>>,
     /// What each counter means, by its index.
     pub counters: Vec<CounterSlot>,
 }
@@ -161,7 +163,7 @@ fn draft<'p>(
         if !is_tagged_only(interface) && !lists.tracking {
             small = Plan::of(&fields, small::dhcp_ports(policy, direction));
         }
-        bytes.outcomes += small.as_ref().map_or(0, |_| Plan::BYTES);
+        bytes.outcomes += small.as_ref().map_or(0, Plan::bytes);
         Judged::ByOutcomes
     } else if classes.stride() == 1 {
         Judged::InPlace
@@ -243,12 +245,12 @@ impl Draft<'_> {
             image.config.set(Constant::Outcomes, 1);
             image.count_items();
             if let Some(plan) = self.small {
-                let (small, steps) = plan.tables(&known, &image);
-                for (trie, steps) in Trie::ALL.iter().zip(steps) {
-                    image.config.set(trie.steps(), steps);
+                let (small, constants) = plan.tables(&known, &image);
+                for (constant, value) in constants {
+                    image.config.set(constant, value);
                 }
                 image.config.set(Constant::Small, 1);
-                image.small = Some(small);
+                image.small = Some(small.into());
             }
             image.outcomes = known.table;
         }
@@ -324,7 +326,15 @@ impl TableImage {
             + size_of_val(&*self.paths)
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.outcomes)
-            + self.small.as_ref().map_or(0, |_| size_of::<Small>())
+            + self.small_bytes().len()
+    }
+
+    /// The tables of a small policy as they lie in memory, as many as there have to be.
+    #[must_use]
+    pub fn small_bytes(&self) -> &[u8] {
+        let tables = self.config.get(Constant::SecondHalves) + 1;
+        let small = self.small.as_ref();
+        small.map_or(&[], |small| small.bytes(tables as usize))
     }
 }
 

@@ -1,60 +1,132 @@
 //! The tables of a small policy: what a packet's addresses and ports say of it, as numbers
 //! that add up to the place of what becomes of it.
 
+mod addresses;
+
 use std::collections::BTreeSet;
-use std::iter::repeat;
+use std::slice;
 
 use edge_filter_ebpf::classify::Classes;
+use edge_filter_ebpf::config::Constant;
 use edge_filter_ebpf::counter::Counter;
 use edge_filter_ebpf::outcome::{Own, Reply};
 use edge_filter_ebpf::packet::protocol;
-use edge_filter_ebpf::regions::{AddressV6, REGIONS, Regions};
-use edge_filter_ebpf::small::{Kind, OUTCOMES, Settled, Small};
-use edge_filter_ebpf::tables::{Entry, Trie, transport_index};
+use edge_filter_ebpf::regions::REGIONS;
+use edge_filter_ebpf::small::{Kind, MORE, Numbers, OUTCOMES, SECOND_HALVES, Settled, Side, Small};
+use edge_filter_ebpf::tables::{Trie, transport_index};
 
+use self::addresses::{FirstHalf, Runs, ask_of_martians, fill, first_halves, runs, third_groups};
 use super::fields::{Field, Fields};
 use super::outcomes::Outcomes;
-use super::prefixes::{Leaf, mask};
 use super::{TableImage, index};
 use crate::policy::{Action, Direction, Policy};
 
-/// What is told of a value of a field: its class; or nothing, where no rule is asked.
-type Told = Option<u32>;
-
-/// The first address of each region, and what is told of the region's addresses.
-type Runs = Vec<(u128, Told)>;
+/// What is told of a value of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// Its class.
+    Class(u32),
+    /// No packet has it.
+    Impossible,
+    /// The way of all policies knows.
+    Nothing,
+}
 
 /// What is told of a TCP or UDP header: whether it opens a conversation, as a bare SYN does,
 /// and what is told of its protocol and destination port.
 type Transport = (bool, Told);
 
+/// What is told of the addresses of one side.
+#[derive(Debug)]
+struct Addresses {
+    first_halves: Vec<FirstHalf>,
+    runs: Runs,
+    groups: Option<Vec<Option<Told>>>,
+    /// All that is told of them, each once and in order.
+    distinct: Vec<Told>,
+}
+
 /// A small policy, before its tables are made.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Of each trie.
-    runs: [Runs; 4],
+    sources: Addresses,
+    destinations: Addresses,
     /// Of each destination port, by [`Kind`].
     transports: [Vec<Transport>; 3],
     /// Of each source port.
     source_ports: Vec<u32>,
-    /// All that is told of each field, each once and in order.
-    sources: Vec<Told>,
-    destinations: Vec<Told>,
+    /// All that is told of these, each once and in order.
     distinct_transports: Vec<Transport>,
     distinct_ports: Vec<u32>,
 }
 
-impl Plan {
-    /// How many bytes the tables take.
-    pub(super) const BYTES: usize = size_of::<Small>();
+impl Addresses {
+    /// Those in the two tries of a side; `None` if there are too many networks.
+    fn of(fields: &Fields, [v4, v6]: [Trie; 2]) -> Option<Self> {
+        let mut first_halves = first_halves(&runs(fields.leaves(v4)));
+        if v4 == Trie::SourceV4 {
+            ask_of_martians(&mut first_halves);
+        }
+        let runs = runs(fields.leaves(v6));
+        if runs.len() > REGIONS {
+            return None;
+        }
+        let told_v6 = runs.iter().map(|(_, told)| told);
+        let told_v4 = first_halves.iter().flat_map(|half| match half {
+            FirstHalf::Told(told) => slice::from_ref(told),
+            FirstHalf::Second(told) => told,
+        });
+        Some(Self {
+            distinct: distinct(told_v4.chain(told_v6).copied()),
+            groups: third_groups(&runs),
+            first_halves,
+            runs,
+        })
+    }
 
+    /// How many tables tell by the second halves of IPv4 addresses.
+    fn second_halves(&self) -> usize {
+        let second = |half: &&FirstHalf| matches!(half, FirstHalf::Second(_));
+        self.first_halves.iter().filter(second).count()
+    }
+
+    /// Fills the tables of `side`, where `number` says what is added; `next` is the number of
+    /// the next table for second halves.
+    fn fill(&self, small: &mut Small, side: Side, next: &mut u16, number: impl Fn(Told) -> u16) {
+        for (first, half) in (0..=u16::MAX).zip(&self.first_halves) {
+            small.first_halves[side as usize][on_the_wire(first)] = match half {
+                FirstHalf::Told(told) => number(*told),
+                FirstHalf::Second(all) => {
+                    let table = &mut small.second_halves[usize::from(*next)];
+                    for (second, told) in (0..=u16::MAX).zip(all) {
+                        table[on_the_wire(second)] = number(*told);
+                    }
+                    *next += 1;
+                    MORE | (*next - 1)
+                }
+            };
+        }
+        for (group, told) in (0..=u16::MAX).zip(self.groups.iter().flatten()) {
+            small.groups[side as usize][on_the_wire(group)] = told.map_or(MORE, &number);
+        }
+    }
+
+    /// Whether something has to be added for IPv4 addresses, martians apart.
+    fn looks_up_v4(&self, number: impl Fn(Told) -> u16) -> bool {
+        self.first_halves.iter().any(|half| match half {
+            FirstHalf::Told(Told::Nothing) => false,
+            FirstHalf::Told(told) => number(*told) != 0,
+            FirstHalf::Second(_) => true,
+        })
+    }
+}
+
+impl Plan {
     /// That of `fields`, unless there are too many networks or combinations. No rule is
     /// asked of UDP to the ports `elsewhere`.
     pub(super) fn of(fields: &Fields, elsewhere: &[u16]) -> Option<Self> {
-        let runs = Trie::ALL.map(|trie| runs(fields.leaves(trie)));
-        if runs.iter().any(|runs| runs.len() > REGIONS) {
-            return None;
-        }
+        let sources = Addresses::of(fields, [Trie::SourceV4, Trie::SourceV6])?;
+        let destinations = Addresses::of(fields, [Trie::DestinationV4, Trie::DestinationV6])?;
         let classes = fields.classes(Field::Transport);
         let transports = [Kind::Tcp, Kind::Udp, Kind::Opening].map(|kind| {
             let protocol = match kind {
@@ -64,25 +136,37 @@ impl Plan {
             let of = |port| {
                 let asked = kind != Kind::Udp || !elsewhere.contains(&port);
                 let class = classes[transport_index(protocol, port) as usize];
-                (kind == Kind::Opening, asked.then_some(class))
+                let told = if asked {
+                    Told::Class(class)
+                } else {
+                    Told::Nothing
+                };
+                (kind == Kind::Opening, told)
             };
             (0..=u16::MAX).map(of).collect::<Vec<_>>()
         });
         let source_ports = fields.classes(Field::SourcePort);
-        let told = |tries: [Trie; 2]| {
-            let runs = tries.into_iter().flat_map(|trie| &runs[trie as usize]);
-            distinct(runs.map(|&(_, told)| told))
-        };
         let plan = Self {
-            sources: told([Trie::SourceV4, Trie::SourceV6]),
-            destinations: told([Trie::DestinationV4, Trie::DestinationV6]),
+            sources,
+            destinations,
             distinct_transports: distinct(transports.iter().flatten().copied()),
             distinct_ports: distinct(source_ports.iter().copied()),
-            runs,
             transports,
             source_ports,
         };
-        (plan.sources.len() * plan.source_stride() <= OUTCOMES).then_some(plan)
+        let outcomes = plan.sources.distinct.len() * plan.source_stride();
+        (outcomes <= OUTCOMES && plan.second_halves() <= SECOND_HALVES).then_some(plan)
+    }
+
+    /// How many tables there are for second halves of IPv4 addresses: a power of two.
+    pub(super) fn second_halves(&self) -> usize {
+        let used = self.sources.second_halves() + self.destinations.second_halves();
+        used.max(1).next_power_of_two()
+    }
+
+    /// How many bytes the tables take.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Small>() - (SECOND_HALVES - self.second_halves()) * size_of::<Numbers>()
     }
 
     fn transport_stride(&self) -> usize {
@@ -94,30 +178,51 @@ impl Plan {
     }
 
     fn source_stride(&self) -> usize {
-        self.destinations.len() * self.destination_stride()
+        self.destinations.distinct.len() * self.destination_stride()
     }
 
     /// The tables, where `outcomes` tells what the rules say, and `image` holds the constants
-    /// and the sets of the hook; and how many steps each trie takes.
-    pub(super) fn tables(&self, outcomes: &Outcomes, image: &TableImage) -> (Box<Small>, [u32; 4]) {
+    /// and the sets of the hook; and the constants that say how they are read.
+    pub(super) fn tables(
+        &self,
+        outcomes: &Outcomes,
+        image: &TableImage,
+    ) -> (Box<Small>, [(Constant, u32); 7]) {
         let mut small = Small::new();
-        let of_source = |told| number(&self.sources, &told, self.source_stride());
-        let of_destination = |told| number(&self.destinations, &told, self.destination_stride());
-        let [source_v4, destination_v4, source_v6, destination_v6] = &self.runs;
-        let steps = [
-            fill(&mut small.source_v4, source_v4, of_source, bound_v4),
-            fill(
-                &mut small.destination_v4,
-                destination_v4,
-                of_destination,
-                bound_v4,
+        let Self {
+            sources,
+            destinations,
+            ..
+        } = self;
+        let of_source = |told| number(&sources.distinct, &told, self.source_stride());
+        let stride = self.destination_stride();
+        let of_destination = |told| number(&destinations.distinct, &told, stride);
+        let mut next = 0;
+        sources.fill(&mut small, Side::Source, &mut next, of_source);
+        destinations.fill(&mut small, Side::Destination, &mut next, of_destination);
+        let [source_v6, destination_v6] = &mut small.regions;
+        let source_steps = fill(source_v6, &sources.runs, of_source);
+        let destination_steps = fill(destination_v6, &destinations.runs, of_destination);
+        let groups = |addresses: &Addresses, steps| steps != 0 && addresses.groups.is_some();
+        let constants = [
+            (
+                Constant::LooksUpSourceV4,
+                sources.looks_up_v4(of_source).into(),
             ),
-            fill(&mut small.source_v6, source_v6, of_source, bound_v6),
-            fill(
-                &mut small.destination_v6,
-                destination_v6,
-                of_destination,
-                bound_v6,
+            (
+                Constant::LooksUpDestinationV4,
+                destinations.looks_up_v4(of_destination).into(),
+            ),
+            (Constant::SecondHalves, index(self.second_halves()) - 1),
+            (Constant::StepsSourceV6, source_steps),
+            (Constant::StepsDestinationV6, destination_steps),
+            (
+                Constant::GroupsSourceV6,
+                groups(sources, source_steps).into(),
+            ),
+            (
+                Constant::GroupsDestinationV6,
+                groups(destinations, destination_steps).into(),
             ),
         ];
         for (table, told) in small.transports.iter_mut().zip(&self.transports) {
@@ -130,8 +235,8 @@ impl Plan {
             small.source_ports[on_the_wire(port)] = number(&self.distinct_ports, told, 1);
         }
         let mut places = small.outcomes.iter_mut();
-        for &source in &self.sources {
-            for &destination in &self.destinations {
+        for &source in &sources.distinct {
+            for &destination in &destinations.distinct {
                 for &transport in &self.distinct_transports {
                     for &source_port in &self.distinct_ports {
                         let place = places.next().expect("they were counted");
@@ -141,7 +246,7 @@ impl Plan {
                 }
             }
         }
-        (small, steps)
+        (small, constants)
     }
 }
 
@@ -161,10 +266,13 @@ fn settled(
     outcomes: &Outcomes,
     image: &TableImage,
 ) -> Settled {
-    let (Some(source), Some(destination)) = (source, destination) else {
+    if [source, destination].contains(&Told::Nothing) {
+        return Settled::UNKNOWN;
+    }
+    let (Told::Class(source), Told::Class(destination)) = (source, destination) else {
         return by(Counter::MARTIAN, image);
     };
-    let Some(transport) = transport else {
+    let Told::Class(transport) = transport else {
         return Settled::UNKNOWN;
     };
     let outcome = outcomes.of_classes(Classes {
@@ -188,36 +296,7 @@ fn settled(
 /// A packet moves `counter`.
 fn by(counter: Counter, image: &TableImage) -> Settled {
     let counter = counter.at_hook(image);
-    Settled {
-        counter: counter.0,
-        verdict: if counter.passes(image) {
-            Settled::PASS
-        } else {
-            Settled::DROP
-        },
-    }
-}
-
-/// The regions of `leaves`, which are in the order of a walk and begin with that of all
-/// addresses. Of protected addresses nothing is told: none of them is a source.
-fn runs(leaves: &[Leaf]) -> Runs {
-    let ends = leaves
-        .iter()
-        .filter_map(|(prefix, _)| (prefix.bits | !mask(prefix.length)).checked_add(1));
-    let starts = leaves.iter().map(|(prefix, _)| prefix.bits);
-    let mut runs = Runs::new();
-    for address in distinct(starts.chain(ends)) {
-        let holding = leaves
-            .iter()
-            .rev()
-            .find(|(prefix, _)| (prefix.bits ^ address) & mask(prefix.length) == 0);
-        let (_, leaf) = holding.expect("the first holds all");
-        let told = (!leaf.has(Entry::PROTECTED)).then_some(leaf.class());
-        if runs.last().is_none_or(|&(_, last)| last != told) {
-            runs.push((address, told));
-        }
-    }
-    runs
+    Settled::new(counter, counter.passes(image))
 }
 
 /// Each once, and in order.
@@ -235,40 +314,6 @@ fn number<T: Ord>(distinct: &[T], told: &T, stride: usize) -> u16 {
 /// Where a port's number stands.
 fn on_the_wire(port: u16) -> usize {
     port.to_be().into()
-}
-
-fn bound_v4(address: u128) -> u32 {
-    (address >> 96) as u32
-}
-
-fn bound_v6(address: u128) -> AddressV6 {
-    let half = |shift: u32| {
-        let bits = (address >> shift) & u128::from(u64::MAX);
-        u64::try_from(bits).expect("64 bits")
-    };
-    AddressV6 {
-        high: half(64),
-        low: half(0),
-    }
-}
-
-/// Lays out `runs`; how many steps lead to a leaf.
-fn fill<B>(
-    regions: &mut Regions<B>,
-    runs: &Runs,
-    number: impl Fn(Told) -> u16,
-    bound: impl Fn(u128) -> B,
-) -> u32 {
-    // The last of them stands behind the others, too: where it is passed, so are those.
-    let (last, _) = runs[runs.len() - 1];
-    let addresses = runs[1..].iter().map(|&(address, _)| address);
-    for (place, address) in regions.bounds.iter_mut().zip(addresses.chain(repeat(last))) {
-        *place = bound(address);
-    }
-    let numbers: Vec<u16> = runs.iter().map(|&(_, told)| number(told)).collect();
-    regions.leaves = [numbers[numbers.len() - 1]; REGIONS];
-    regions.leaves[..numbers.len()].copy_from_slice(&numbers);
-    index(runs.len()).next_power_of_two().ilog2()
 }
 
 #[cfg(test)]

@@ -245,6 +245,7 @@ mod tests {
             policy: "edge".to_owned(),
             filtered: Vec::new(),
             missing: Vec::new(),
+            absent: Vec::new(),
             trial_ends_in: None,
             diagnostics,
         };

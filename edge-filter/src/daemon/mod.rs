@@ -14,7 +14,7 @@
 //! 3. *Devices* are listened to ([`link_events`](crate::kernel::link_events)), before the
 //!    first look at them: what happens between the look and the listening would be lost.
 //! 4. *The policy* that it was started with is applied, or what was committed last is
-//!    looked after.
+//!    looked after; where that cannot be read any more, the policy of last resort is.
 //! 5. *Readiness* is told ([`notify`]), when that has been done or has failed with a reason.
 //! 6. From then on it *runs* ([`serve`]), and looks at the counters now and then ([`watch`]).
 
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
+use crate::generation::last_good::Management;
 use crate::generation::plan::Overrides;
 use crate::generation::sites::Sites;
 use crate::kernel::KernelError;
@@ -58,7 +59,8 @@ pub struct Given {
 }
 
 /// Runs until SIGTERM or SIGINT, and looks at the counters `every` so often; with `debug`, has
-/// the programs say what becomes of frames.
+/// the programs say what becomes of frames. Where what was
+/// committed last cannot be read, `management` holds what is let in.
 ///
 /// # Errors
 /// It cannot begin: a privilege cannot be given up, or it cannot listen, or the policy
@@ -66,6 +68,7 @@ pub struct Given {
 pub fn run(
     instance: &Instance,
     given: Option<Given>,
+    management: Management,
     every: Duration,
     debug: bool,
 ) -> Result<(), KernelError> {
@@ -77,5 +80,11 @@ pub fn run(
         .enable_time()
         .build()
         .map_err(starting)?;
-    runtime.block_on(serve::serve(instance, given, (every, debug), log))
+    runtime.block_on(serve::serve(
+        instance,
+        given,
+        management,
+        (every, debug),
+        log,
+    ))
 }

@@ -15,10 +15,11 @@ use super::notify::Notifier;
 use super::pace::Pace;
 use super::watch::{self, Watch};
 use super::words::{first_line, in_words};
-use super::work::{Reloaded, Repaired, reload, repair};
+use super::work::{Found, Mended, Reloaded, look, mend, reload};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Followed, Standing, diagnose, standing};
+use crate::generation::keep::{Followed, Standing, diagnose};
+use crate::generation::last_good::{Ground, Management, Ready};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
 
@@ -37,8 +38,8 @@ struct Work {
 
 /// What became of it.
 enum Outcome {
-    Looked(Result<Option<Standing>, KernelError>),
-    Repaired(Repaired),
+    Looked(Found),
+    Mended(Mended),
     Reloaded(Vec<String>, Reloaded),
     Watched(watch::Looked),
     /// What became of replacing the programs of a generation by ones that say what they do.
@@ -48,6 +49,7 @@ enum Outcome {
 struct Daemon<'a> {
     instance: &'a Instance,
     given: Option<Given>,
+    management: Management,
     log: Log,
     notifier: Notifier,
     pace: Pace,
@@ -62,6 +64,8 @@ struct Daemon<'a> {
     started: bool,
     /// Why the given policy was not applied.
     idle_because: Option<KernelError>,
+    /// What there is to stand on, where that is not as it should be.
+    ground: Option<Ground>,
     status: String,
     said: Option<String>,
 }
@@ -73,6 +77,7 @@ struct Daemon<'a> {
 pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
+    management: Management,
     (every, debug): (Duration, bool),
     log: Log,
 ) -> Result<(), KernelError> {
@@ -88,6 +93,7 @@ pub(super) async fn serve(
         instance,
         reload: given.is_some(),
         given,
+        management,
         log,
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
@@ -97,6 +103,7 @@ pub(super) async fn serve(
         unready: true,
         started: false,
         idle_because: None,
+        ground: None,
         status: String::new(),
         said: None,
     };
@@ -159,7 +166,8 @@ impl Daemon<'_> {
             });
         } else if self.pace.next() <= now {
             self.pace.look(now);
-            self.begin(|instance| Outcome::Looked(standing(instance)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Looked(look(instance, &management)));
         } else if self.watch.next() <= now {
             let known = self.watch.begin(now);
             self.begin(|instance| Outcome::Watched(watch::look(instance, known)));
@@ -195,8 +203,8 @@ impl Daemon<'_> {
 
     fn conclude(&mut self, outcome: Outcome) -> Result<(), KernelError> {
         match outcome {
-            Outcome::Looked(standing) => self.looked(standing)?,
-            Outcome::Repaired(repaired) => self.repaired(repaired),
+            Outcome::Looked(found) => self.looked(found)?,
+            Outcome::Mended(mended) => self.mended(mended),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
             Outcome::Diagnosed(generation, diagnosed) => self.diagnosed(generation, diagnosed),
             Outcome::Watched(looked) => {
@@ -213,12 +221,10 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    fn looked(
-        &mut self,
-        standing: Result<Option<Standing>, KernelError>,
-    ) -> Result<(), KernelError> {
+    fn looked(&mut self, found: Found) -> Result<(), KernelError> {
         let now = Instant::now();
-        let standing = match standing {
+        self.stand_on(found.ready, now);
+        let standing = match found.standing {
             Ok(standing) => standing,
             Err(error) => {
                 let pause = self.pace.failed(Vec::new(), now);
@@ -227,6 +233,10 @@ impl Daemon<'_> {
             }
         };
         let Some(standing) = standing else {
+            if let Some(Ground::LastResort(_)) = self.ground {
+                let text = "LAST RESORT: no device is closed";
+                return self.tell(text, false);
+            }
             self.pace.succeeded();
             return self.tell("nothing is enforced, and nothing was committed", true);
         };
@@ -238,10 +248,11 @@ impl Daemon<'_> {
             self.said = None;
         } else if self.pace.may_try(&standing.missing, now) {
             let missing = standing.missing;
-            self.begin(move |instance| Outcome::Repaired(repair(instance, missing)));
+            let management = self.management.clone();
+            self.begin(move |instance| Outcome::Mended(mend(instance, &management, missing)));
             return Ok(());
         }
-        self.tell(&in_words(&standing), false)?;
+        self.tell(&in_words(&standing, self.ground.as_ref()), false)?;
         self.debug(&standing);
         Ok(())
     }
@@ -282,7 +293,32 @@ impl Daemon<'_> {
         }
     }
 
-    fn repaired(&mut self, repaired: Repaired) {
+    /// Says what there is to stand on, if that is news, and what was done for it.
+    fn stand_on(&mut self, ready: Option<Ready>, now: Instant) {
+        let Some(ready) = ready else {
+            self.ground = None;
+            return;
+        };
+        for applied in &ready.applied {
+            self.say_applied("applied", applied);
+        }
+        if let Some(text) = ready.ground.in_words()
+            && self.ground.as_ref() != Some(&ready.ground)
+        {
+            self.log.say(Priority::Error, &format!("error: {text}"));
+            for warning in &ready.warnings {
+                let text = format!("warning: {warning}");
+                self.log.say(Priority::Warning, &text);
+            }
+        }
+        self.ground = Some(ready.ground);
+        for error in &ready.failed {
+            let pause = self.pace.failed(Vec::new(), now);
+            self.complain(error, pause);
+        }
+    }
+
+    fn mended(&mut self, Mended { repaired, ready }: Mended) {
         let now = Instant::now();
         for (applied, took) in &repaired.applied {
             self.say_applied("filtered again", applied);
@@ -291,11 +327,15 @@ impl Daemon<'_> {
                 &format!("that took {} ms", took.as_millis()),
             );
         }
-        if repaired.failed.is_empty() {
+        let is_new_ground = ready.as_ref().is_some_and(Ready::is_new);
+        if ready.is_some() {
+            self.stand_on(ready, now);
+        }
+        if repaired.failed.is_empty() || is_new_ground {
             self.pace.succeeded();
         } else {
             let pause = self.pace.failed(repaired.missing, now);
-            for (_, error) in &repaired.failed {
+            for error in &repaired.failed {
                 self.complain(error, pause);
             }
         }

@@ -1,9 +1,10 @@
-//! The words of `STATUS=`.
+//! What the daemon says of how things stand.
 
 use crate::generation::keep::Standing;
+use crate::generation::last_good::Ground;
 use crate::kernel::KernelError;
 
-/// The first line of an error.
+/// What went wrong, in one line.
 pub(super) fn first_line(error: &KernelError) -> String {
     error
         .to_string()
@@ -13,8 +14,8 @@ pub(super) fn first_line(error: &KernelError) -> String {
         .to_owned()
 }
 
-/// How things stand, in a line.
-pub(super) fn in_words(standing: &Standing) -> String {
+/// How things stand, for systemd and the log.
+pub(super) fn in_words(standing: &Standing, ground: Option<&Ground>) -> String {
     let Standing {
         policy, generation, ..
     } = standing;
@@ -35,5 +36,11 @@ pub(super) fn in_words(standing: &Standing) -> String {
         [] => String::new(),
         devices => format!("; NOT FILTERED: {}", devices.join(", ")),
     };
-    format!("policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}")
+    let last_resort = match ground {
+        Some(Ground::LastResort(_)) => "LAST RESORT: ",
+        _ => "",
+    };
+    format!(
+        "{last_resort}policy '{policy}', generation {generation}{on_trial}: {filtered}{missing}"
+    )
 }

@@ -1,24 +1,11 @@
-//! What the daemon does, on a thread beside the one that listens: repair and reload.
-
-use std::time::{Duration, Instant};
+//! What the daemon does, on a thread beside the one that listens: look, mend and reload.
 
 use super::Given;
 use crate::generation::Instance;
-use crate::generation::applied::Applied;
 use crate::generation::apply::Source;
-use crate::generation::keep::{Followed, Missing, Wish, follow, restore};
+use crate::generation::keep::{self, Followed, Missing, Repaired, Standing, Wish};
+use crate::generation::last_good::{self, Management, Ready, follow_anyway};
 use crate::kernel::KernelError;
-
-/// What became of an attempt to filter what was missing.
-#[derive(Debug)]
-pub(super) struct Repaired {
-    /// What was missing.
-    pub(super) missing: Vec<Missing>,
-    /// What was applied, and how long that took.
-    pub(super) applied: Vec<(Applied, Duration)>,
-    /// What failed, and for which device if it was tried by itself.
-    pub(super) failed: Vec<(Option<String>, KernelError)>,
-}
 
 /// What became of a reload.
 #[derive(Debug)]
@@ -31,36 +18,55 @@ pub(super) enum Reloaded {
     Refused(KernelError),
 }
 
-/// Filters again what is `missing`: all in one; if that fails each by itself, since a
-/// device that cannot be filtered should leave no other one open.
-pub(super) fn repair(instance: &Instance, missing: Vec<Missing>) -> Repaired {
-    let mut repaired = Repaired {
-        missing,
-        applied: Vec::new(),
-        failed: Vec::new(),
-    };
-    repaired.attempt(instance, None);
-    if repaired.failed.is_empty() || repaired.missing.len() < 2 {
-        return repaired;
-    }
-    repaired.failed.clear();
-    for number in 0..repaired.missing.len() {
-        let device = repaired.missing[number].device.clone();
-        repaired.attempt(instance, Some(device));
-    }
-    repaired
+/// What a look has found: what there is to stand on, if that is not what it should be, and
+/// how things stand.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) ready: Option<Ready>,
+    pub(super) standing: Result<Option<Standing>, KernelError>,
 }
 
-impl Repaired {
-    fn attempt(&mut self, instance: &Instance, only: Option<String>) {
-        let begun = Instant::now();
-        match restore(instance, only.as_deref()) {
-            Ok(applied) => self
-                .applied
-                .extend(applied.map(|applied| (applied, begun.elapsed()))),
-            Err(error) => self.failed.push((only, error)),
+/// What became of a repair; if it came to nothing, what there is to stand on.
+#[derive(Debug)]
+pub(super) struct Mended {
+    pub(super) repaired: Repaired,
+    pub(super) ready: Option<Ready>,
+}
+
+/// Looks at how things stand; where state cannot be read, does what is to be done about that.
+pub(super) fn look(instance: &Instance, management: &Management) -> Found {
+    let standing = keep::standing(instance);
+    let is_emergency = !matches!(instance.state.emergency(), Ok(None));
+    if !is_emergency && standing.is_ok() {
+        return Found {
+            ready: None,
+            standing,
+        };
+    }
+    match last_good::ready(instance, management) {
+        Ok(ready) => Found {
+            ready: Some(ready),
+            standing: keep::standing(instance),
+        },
+        Err(error) => Found {
+            ready: None,
+            standing: Err(error),
+        },
+    }
+}
+
+/// Filters what is `missing`. If all of that fails, it may be for what the state holds, or for
+/// want of room.
+pub(super) fn mend(instance: &Instance, management: &Management, missing: Vec<Missing>) -> Mended {
+    let mut repaired = keep::repair(instance, missing);
+    let mut ready = None;
+    if repaired.applied.is_empty() && !repaired.failed.is_empty() {
+        match last_good::ready(instance, management) {
+            Ok(found) => ready = Some(found),
+            Err(error) => repaired.failed.push(error),
         }
     }
+    Mended { repaired, ready }
 }
 
 /// Applies the policy's file as it is now.
@@ -79,7 +85,7 @@ pub(super) fn reload(instance: &Instance, given: &Given) -> (Vec<String>, Reload
         sites: given.sites,
         budget: given.budget,
     };
-    let reloaded = match follow(instance, wish) {
+    let reloaded = match follow_anyway(instance, wish) {
         Ok(followed) => Reloaded::Followed(followed),
         Err(error) => Reloaded::Refused(error),
     };

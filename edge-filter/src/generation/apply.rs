@@ -44,6 +44,8 @@ pub(super) struct Manner {
     pub(super) absent: Absent,
     /// Whether its programs say what becomes of frames.
     pub(super) diagnostics: bool,
+    /// Whether it is the policy of last resort, by which no emergency ends.
+    pub(super) last_resort: bool,
 }
 
 impl Manner {
@@ -150,14 +152,15 @@ fn next_generation(instance: &Instance, records: &[Record]) -> Result<u64, Kerne
         instance.pins.attachments()?,
         instance.pins.flow_tables()?,
     );
-    let history = instance.state.history()?;
     let last = recorded
         .into_iter()
         .chain(counters.iter().map(|(generation, ..)| *generation))
         .chain(attachments.iter().map(|pin| pin.generation))
         .chain(tables.iter().map(|(generation, _)| *generation))
-        .chain(history.iter().map(|committed| committed.generation))
-        .chain([instance.state.tally()?.folded])
+        .chain([
+            instance.state.tally()?.folded,
+            instance.state.highest_number(),
+        ])
         .max();
     Ok(last.unwrap_or(0) + 1)
 }

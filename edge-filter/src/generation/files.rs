@@ -136,14 +136,18 @@ pub(super) fn sweep(directory: &Path) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// Removes a directory of files, if it is there.
-pub(super) fn clear(directory: &Path) -> Result<(), KernelError> {
-    for path in list(directory)? {
-        remove(&path)?;
-    }
-    match fs::remove_dir(directory) {
+/// Removes a directory with all that is in it, or whatever is in its place.
+pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
+    let removed = fs::symlink_metadata(path).and_then(|metadata| {
+        if metadata.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+    });
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new(format!("remove {}", directory.display())).because(error))
+            Err(KernelError::new(format!("remove {}", path.display())).because(error))
         }
         _ => Ok(()),
     }

@@ -41,7 +41,7 @@ pub struct Committed {
 }
 
 impl Committed {
-    fn of(record: &Record, before: Option<u64>) -> Self {
+    pub(super) fn of(record: &Record, before: Option<u64>) -> Self {
         let mut devices: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hook in &record.hooks {
             let of_role = devices.entry(hook.interface.clone()).or_default();

@@ -10,7 +10,7 @@
 //! running one goes on, to the same deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -38,6 +38,8 @@ pub struct Standing {
     pub filtered: Vec<String>,
     /// Those that are there and not filtered, or on one side only.
     pub missing: Vec<Missing>,
+    /// Those that are not there.
+    pub absent: Vec<String>,
     /// How long its trial lasts, if it is one.
     pub trial_ends_in: Option<Duration>,
     /// Whether its programs say what becomes of frames.
@@ -77,6 +79,17 @@ pub enum Followed {
     OnTrial(Timestamp),
 }
 
+/// What became of an attempt to filter what was missing.
+#[derive(Debug)]
+pub struct Repaired {
+    /// What was missing.
+    pub missing: Vec<Missing>,
+    /// What was applied, and how long that took.
+    pub applied: Vec<(Applied, Duration)>,
+    /// What failed.
+    pub failed: Vec<KernelError>,
+}
+
 /// What should be enforced, and what is.
 struct Intent {
     generation: u64,
@@ -90,6 +103,7 @@ struct Intent {
     missing: Vec<Missing>,
     /// Whether its programs say what becomes of frames; none where it has no record.
     diagnostics: Option<bool>,
+    absent: Vec<String>,
 }
 
 /// How things stand; none if nothing was committed and no trial is running.
@@ -107,6 +121,7 @@ pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
             policy: intent.policy.name,
             filtered: intent.filtered,
             missing: intent.missing,
+            absent: intent.absent,
             trial_ends_in: intent
                 .trial
                 .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
@@ -115,11 +130,44 @@ pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
     })
 }
 
+/// Filters what is `missing`: all in one; if that fails each by itself, since a device that
+/// cannot be filtered should leave no other one open.
+#[must_use]
+pub fn repair(instance: &Instance, missing: Vec<Missing>) -> Repaired {
+    let mut repaired = Repaired {
+        missing,
+        applied: Vec::new(),
+        failed: Vec::new(),
+    };
+    repaired.attempt(instance, None);
+    if repaired.failed.is_empty() || repaired.missing.len() < 2 {
+        return repaired;
+    }
+    repaired.failed.clear();
+    for number in 0..repaired.missing.len() {
+        let device = repaired.missing[number].device.clone();
+        repaired.attempt(instance, Some(&device));
+    }
+    repaired
+}
+
+impl Repaired {
+    fn attempt(&mut self, instance: &Instance, only: Option<&str>) {
+        let begun = Instant::now();
+        match restore(instance, only) {
+            Ok(applied) => self
+                .applied
+                .extend(applied.map(|applied| (applied, begun.elapsed()))),
+            Err(error) => self.failed.push(error),
+        }
+    }
+}
+
 /// Filters again what is missing: all of it, or `only` that device. None if nothing is.
 ///
 /// # Errors
 /// Whatever failed; what was enforced before is enforced still.
-pub fn restore(instance: &Instance, only: Option<&str>) -> Result<Option<Applied>, KernelError> {
+fn restore(instance: &Instance, only: Option<&str>) -> Result<Option<Applied>, KernelError> {
     locked(instance, || {
         history::catch_up(instance)?;
         let Some(intent) = Intent::read(instance)? else {
@@ -163,6 +211,20 @@ pub fn diagnose(instance: &Instance, diagnostics: bool) -> Result<Option<Applied
 /// # Errors
 /// As [`super::apply::apply`].
 pub fn follow(instance: &Instance, wish: Wish<'_>) -> Result<Followed, KernelError> {
+    follow_with(instance, wish, None, false)
+}
+
+/// The same, on `only` that device for a beginning; as the policy of `last_resort`, by which
+/// no emergency ends.
+///
+/// # Errors
+/// As [`follow`].
+pub(super) fn follow_with(
+    instance: &Instance,
+    wish: Wish<'_>,
+    only: Option<&str>,
+    last_resort: bool,
+) -> Result<Followed, KernelError> {
     locked(instance, || {
         history::catch_up(instance)?;
         let records = instance.state.records()?;
@@ -171,7 +233,7 @@ pub fn follow(instance: &Instance, wish: Wish<'_>) -> Result<Followed, KernelErr
         {
             return Ok(Followed::OnTrial(deadline));
         }
-        let leaves = |name: &str| !device::is_there(name);
+        let leaves = |name: &str| only.is_some_and(|only| only != name) || !device::is_there(name);
         let (plans, absent) =
             plan_but_for(wish.source.policy, wish.overrides, wish.budget, leaves)?;
         let mut devices = absent.clone();
@@ -190,6 +252,7 @@ pub fn follow(instance: &Instance, wish: Wish<'_>) -> Result<Followed, KernelErr
         let manner = Manner {
             sites: wish.sites,
             absent,
+            last_resort,
             ..Manner::default()
         };
         enforce(instance, wish.source, plans, manner)
@@ -219,6 +282,7 @@ impl Intent {
                 filtered: Vec::new(),
                 missing: Vec::new(),
                 diagnostics: None,
+                absent: Vec::new(),
             }
         };
         intent.name_as_now(&attached);
@@ -246,6 +310,7 @@ impl Intent {
             filtered: Vec::new(),
             missing: Vec::new(),
             diagnostics: None,
+            absent: Vec::new(),
         }
     }
 
@@ -317,6 +382,8 @@ impl Intent {
                         device: name.clone(),
                         index,
                     });
+                } else {
+                    self.absent.push(name.clone());
                 }
             }
         }

@@ -9,6 +9,9 @@
 //!
 //! [`difference`] compares policies, [`proposal`] says what one would change about what is
 //! enforced, and [`planned`] keeps that until it is applied.
+//!
+//! [`keep`] enforces again what was committed, [`last_good`] does so after a reboot or a
+//! crash, whatever has become of the state, and [`emergency`] is where state lies then.
 
 pub mod applied;
 pub mod apply;
@@ -19,10 +22,12 @@ pub mod conversations;
 pub mod counted;
 pub mod detach;
 pub mod difference;
+pub mod emergency;
 mod files;
 mod flows;
 pub mod history;
 pub mod keep;
+pub mod last_good;
 pub mod last_hits;
 mod next;
 pub mod plan;
@@ -37,7 +42,7 @@ pub mod status;
 pub mod tally;
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::kernel::pins::PinRoot;
 use record::StateDir;
@@ -52,12 +57,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The instance whose pins and state lie at these places.
+    /// The instance whose pins and state lie at these places; `run_dir` is where state
+    /// lies in an emergency.
     #[must_use]
-    pub fn new(pin_root: PathBuf, state_dir: PathBuf) -> Self {
+    pub fn new(pin_root: PathBuf, state_dir: PathBuf, run_dir: &Path) -> Self {
         Self {
             pins: PinRoot::new(pin_root),
-            state: StateDir::new(state_dir),
+            state: StateDir::new(state_dir).with_run_dir(run_dir),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Instance;
 use super::applied::{Applied, AppliedHook, ReleasedHook};
 use super::apply::{Manner, Source};
 use super::change::{Change, Former, Loading};
+use super::emergency;
 use super::flows::{self, Flows};
 use super::history;
 use super::plan::HookPlan;
@@ -349,6 +350,12 @@ impl<'a> Next<'a> {
                 self.warnings
                     .extend(settled.err().map(|error| error.to_string()));
             }
+        }
+        // What keeps up what was enforced is nobody's wish.
+        if self.manner.repairs.is_none() && !self.manner.last_resort {
+            let ended = emergency::end(&instance.state)
+                .map_err(|error| format!("this is not kept where the next boot finds it: {error}"));
+            self.warnings.extend(ended.err());
         }
         released
     }

@@ -5,8 +5,11 @@
 //! written when generation N enforces everywhere and is no trial: the newest one holds
 //! the last good policy. Every file is replaced whole, so that a crash leaves the old one
 //! or the new one. `last-hits.json` is what the daemon has seen, and may be lost.
+//!
+//! While the state directory cannot be used, all of this lies in memory
+//! ([`super::emergency`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,6 +17,7 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::emergency;
 use super::files;
 use super::history::Committed;
 use super::last_hits::LastHits;
@@ -31,13 +35,16 @@ pub(super) const VERSION: u32 = 1;
 /// Where the state of an instance lies.
 #[derive(Debug, Clone)]
 pub struct StateDir {
-    path: PathBuf,
+    /// The place on the disk.
+    pub(super) durable: PathBuf,
+    /// The place in memory, which is there in an emergency alone.
+    pub(super) emergency: Option<PathBuf>,
 }
 
 /// One generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    version: u32,
+    pub(super) version: u32,
     /// Its number, counted from 1.
     pub generation: u64,
     /// The policy that it enforces.
@@ -127,7 +134,7 @@ pub struct SlotRecord {
 /// What earlier generations counted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tally {
-    version: u32,
+    pub(super) version: u32,
     /// The newest generation whose counters are part of it; so are all older
     /// ones that are still pinned.
     pub folded: u64,
@@ -258,16 +265,36 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-const GENERATIONS: &str = "generations";
-const HISTORY: &str = "history";
-const TALLY: &str = "tally.json";
+pub(super) const GENERATIONS: &str = "generations";
+pub(super) const HISTORY: &str = "history";
+pub(super) const TALLY: &str = "tally.json";
 const LAST_HITS: &str = "last-hits.json";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            durable: path,
+            emergency: None,
+        }
+    }
+
+    /// The same, with a directory below `run_dir`, which is in memory, for emergencies.
+    #[must_use]
+    pub fn with_run_dir(self, run_dir: &Path) -> Self {
+        Self {
+            emergency: Some(emergency::place_in(run_dir)),
+            ..self
+        }
+    }
+
+    /// Where the state lies now.
+    fn place(&self) -> &Path {
+        match &self.emergency {
+            Some(emergency) if emergency.exists() => emergency,
+            _ => &self.durable,
+        }
     }
 
     /// The records of all generations that are not gone, the newest first.
@@ -284,7 +311,7 @@ impl StateDir {
     /// # Errors
     /// The directory cannot be read.
     pub fn stamps(&self) -> Result<Vec<(u64, Option<u64>)>, KernelError> {
-        let records = files::numbered(&self.path.join(GENERATIONS))?.into_iter();
+        let records = files::numbered(&self.place().join(GENERATIONS))?.into_iter();
         Ok(records
             .map(|(generation, path)| (generation, files::stamp(&path)))
             .collect())
@@ -335,7 +362,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be read, or is of another version.
     pub fn tally(&self) -> Result<Tally, KernelError> {
-        let path = self.path.join(TALLY);
+        let path = self.place().join(TALLY);
         let tally = files::read::<Tally>(&path)?.unwrap_or_default();
         files::check_version(&path, tally.version, VERSION)?;
         Ok(tally)
@@ -346,19 +373,19 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write_tally(&self, tally: &Tally) -> Result<(), KernelError> {
-        files::write(&self.path.join(TALLY), tally)
+        files::write(&self.place().join(TALLY), tally)
     }
 
     /// When counters moved last; none if nobody watched, or if what is there cannot be read.
     #[must_use]
     pub fn last_hits(&self) -> Option<LastHits> {
-        files::read(&self.path.join(LAST_HITS)).ok().flatten()
+        files::read(&self.place().join(LAST_HITS)).ok().flatten()
     }
 
     /// Whether somebody keeps when counters moved last.
     #[must_use]
     pub fn has_last_hits(&self) -> bool {
-        files::stamp(&self.path.join(LAST_HITS)).is_some()
+        files::stamp(&self.place().join(LAST_HITS)).is_some()
     }
 
     /// Keeps when counters moved last. A crash of the machine may lose it.
@@ -366,7 +393,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be written.
     pub fn keep_last_hits(&self, hits: &LastHits) -> Result<(), KernelError> {
-        files::note(&self.path.join(LAST_HITS), hits)
+        files::note(&self.place().join(LAST_HITS), hits)
     }
 
     /// Forgets when counters moved last.
@@ -374,7 +401,7 @@ impl StateDir {
     /// # Errors
     /// The file cannot be removed.
     pub fn forget_last_hits(&self) -> Result<(), KernelError> {
-        files::remove(&self.path.join(LAST_HITS))
+        files::remove(&self.place().join(LAST_HITS))
     }
 
     /// Removes what a process that was killed has left half written.
@@ -382,11 +409,8 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn sweep(&self) -> Result<(), KernelError> {
-        for directory in [
-            &self.path,
-            &self.path.join(GENERATIONS),
-            &self.path.join(HISTORY),
-        ] {
+        let place = self.place();
+        for directory in [place, &place.join(GENERATIONS), &place.join(HISTORY)] {
             files::sweep(directory)?;
         }
         Ok(())
@@ -398,8 +422,14 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        files::clear(&self.path.join(HISTORY))?;
-        self.clear_present()
+        // On the disk first: what cannot be removed there, the next boot finds again.
+        files::clear(&self.durable.join(HISTORY))?;
+        clear_present(&self.durable)?;
+        files::clear(&self.durable.join(emergency::DAMAGED))?;
+        match &self.emergency {
+            Some(emergency) => files::clear(emergency),
+            None => Ok(()),
+        }
     }
 
     /// The same, but for the history.
@@ -407,10 +437,7 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear_present(&self) -> Result<(), KernelError> {
-        files::clear(&self.path.join(GENERATIONS))?;
-        files::remove(&self.path.join(TALLY))?;
-        self.forget_last_hits()?;
-        files::sweep(&self.path)
+        clear_present(self.place())
     }
 
     /// All whole files of a directory, the newest first.
@@ -420,7 +447,7 @@ impl StateDir {
         version: impl Fn(&T) -> u32,
     ) -> Result<Vec<T>, KernelError> {
         let mut found = Vec::new();
-        for (_, path) in files::numbered(&self.path.join(directory))?.iter().rev() {
+        for (_, path) in files::numbered(&self.place().join(directory))?.iter().rev() {
             if let Some(value) = files::read::<T>(path)? {
                 files::check_version(path, version(&value), VERSION)?;
                 found.push(value);
@@ -430,8 +457,17 @@ impl StateDir {
     }
 
     fn numbered(&self, directory: &str, generation: u64) -> PathBuf {
-        self.path.join(directory).join(format!("{generation}.json"))
+        self.place()
+            .join(directory)
+            .join(format!("{generation}.json"))
     }
+}
+
+fn clear_present(place: &Path) -> Result<(), KernelError> {
+    files::clear(&place.join(GENERATIONS))?;
+    files::clear(&place.join(TALLY))?;
+    files::clear(&place.join(LAST_HITS))?;
+    files::sweep(place)
 }
 
 /// Policy words in JSON.

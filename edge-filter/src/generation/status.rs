@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Instance;
 use super::attached::{Attached, as_word, attached, hook_of, newest, on_trial};
+use super::emergency::Emergency;
 use super::reading::steadily;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
@@ -28,6 +29,8 @@ pub struct Status {
     pub hooks: Vec<HookStatus>,
     /// The flow table.
     pub flows: FlowStatus,
+    /// Why state lies in memory; null if it lies in the state directory.
+    pub emergency: Option<Emergency>,
 }
 
 /// An enforced policy.
@@ -155,6 +158,7 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
         trial,
         hooks: hooks.chain(lost).collect(),
         flows,
+        emergency: instance.state.emergency()?,
     })
 }
 

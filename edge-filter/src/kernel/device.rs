@@ -3,7 +3,9 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use serde::Serialize;
 
@@ -131,6 +133,53 @@ pub fn all() -> io::Result<Vec<Device>> {
         .into_iter()
         .map(|answer| Ok(describe(&link_of(answer)?, "")))
         .collect()
+}
+
+/// The devices of this network namespace by which packets come from elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uplinks {
+    /// The Ethernet devices.
+    pub ethernet: Vec<String>,
+    /// The others, which cannot be filtered.
+    pub others: Vec<String>,
+}
+
+/// The devices by which packets come from elsewhere: those of hardware, and those whose
+/// other end lies in another network namespace and that are no port of a bridge here (a
+/// container's own). What comes by the rest (bridges, bonds, VLANs, tunnels) has come by
+/// one of them before, or from this host.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn uplinks() -> io::Result<Uplinks> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let mut uplinks = Uplinks::default();
+    for answer in netlink::dump(NETLINK_ROUTE, request)? {
+        let link = link_of(answer)?;
+        let name = describe(&link, "").name;
+        match link.header.link_layer_type {
+            LinkLayerType::Loopback => {}
+            _ if !is_uplink(&link) => {}
+            LinkLayerType::Ether => uplinks.ethernet.push(name),
+            _ => uplinks.others.push(name),
+        }
+    }
+    Ok(uplinks)
+}
+
+/// The kernel names no kind where a driver made the device for hardware
+/// (`rtnl_link_ops`), and another namespace where the other end lies in one.
+fn is_uplink(link: &LinkMessage) -> bool {
+    let has = |wanted: fn(&LinkAttribute) -> bool| link.attributes.iter().any(wanted);
+    let has_kind = has(|attribute| {
+        let LinkAttribute::LinkInfo(infos) = attribute else {
+            return false;
+        };
+        infos.iter().any(|info| matches!(info, LinkInfo::Kind(_)))
+    });
+    let is_port = has(|attribute| matches!(attribute, LinkAttribute::Controller(1..)));
+    let leads_elsewhere = has(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)));
+    !has_kind || (leads_elsewhere && !is_port)
 }
 
 /// The device in the kernel's answer; it may be known by a second name.

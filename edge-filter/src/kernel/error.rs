@@ -37,6 +37,13 @@ impl KernelError {
         self.remedy = Some(remedy.into());
         self
     }
+
+    /// The same without what to try: there is something better to do.
+    #[must_use]
+    pub fn without_remedy(mut self) -> Self {
+        self.remedy = None;
+        self
+    }
 }
 
 impl fmt::Display for KernelError {

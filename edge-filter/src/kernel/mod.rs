@@ -11,6 +11,7 @@ pub mod attachment;
 pub mod boot;
 mod clsact;
 pub mod conntrack;
+mod constants;
 pub mod counters;
 pub mod device;
 pub mod diagnostics;

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use aya::maps::{Array, MapData, PerCpuArray};
+use aya::maps::Array;
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
@@ -18,11 +18,12 @@ use edge_filter_ebpf::tables::Path as TablePath;
 use object::pod;
 
 use super::KernelError;
-use super::counters::RawCount;
+use super::constants;
+use super::counters::{self, Count, Layout};
 use super::diagnostics;
 use super::flow_table::FlowTable;
 use super::refused::{refused, unmade};
-use super::sections;
+use super::sections::{self, words};
 use super::syscall;
 use super::trial::SinceBoot;
 use crate::compile::TableImage;
@@ -46,6 +47,9 @@ enum Entry {
     /// Judges by a policy, and says how.
     Debug,
 }
+
+/// The section of the counters, and the map that it becomes.
+const COUNTERS: &str = ".data.counters";
 
 /// The program that fills the flow table.
 const SEED: &str = "edge_filter_seed";
@@ -145,6 +149,10 @@ pub fn load_for(
     let mut chunks = image.chunks.clone();
     chunks.extend([[0; 8]; 8]);
     let few: Vec<u8> = image.few.iter().flat_map(path_bytes).collect();
+    let layout = Layout::of(image.counters.len())?;
+    config.set(Constant::CpuMask, layout.cpu_mask);
+    config.set(Constant::CounterBlocks, count(layout.all_blocks()));
+    let zeroes = vec![0; layout.bytes()];
     let tables = [
         (".rodata.few", &*few),
         (".rodata.transports", pod::bytes_of_slice(&image.transports)),
@@ -158,11 +166,9 @@ pub fn load_for(
         ),
         (".rodata.paths", &paths),
         (".rodata.outcomes", &outcomes),
-        (
-            ".rodata.small",
-            image.small.as_ref().map_or(&[], |small| small.bytes()),
-        ),
+        (".rodata.small", image.small_bytes()),
         (".rodata.chunks", pod::bytes_of_slice(chunks.as_flattened())),
+        (COUNTERS, &zeroes),
     ]
     .into_iter()
     .filter(|(_, bytes)| !bytes.is_empty())
@@ -174,19 +180,13 @@ pub fn load_for(
         Beside::Trial(successor) => (Entry::Trial, Some(successor), SILENCE),
         Beside::Diagnostics => (Entry::Debug, None, SPEECH),
     };
-    let ebpf = open(
-        pod::bytes_of_slice(&object),
-        config,
-        flows,
-        successor,
-        |loader| {
-            loader.map_max_entries("COUNTERS", count(image.counters.len()));
-            if image.config.get(Constant::Cached) != 0 {
-                loader.map_max_entries("CACHE", BLOCKS);
-            }
-            loader.map_max_entries(diagnostics::MAP, speech);
-        },
-    )?;
+    let ebpf = open(object, config, flows, successor, |loader| {
+        loader.map_max_entries("COUNTERS", count(image.counters.len()));
+        if image.config.get(Constant::Cached) != 0 {
+            loader.map_max_entries("CACHE", BLOCKS);
+        }
+        loader.map_max_entries(diagnostics::MAP, speech);
+    })?;
     LoadedProgram::load(ebpf, direction, entry)
 }
 
@@ -199,7 +199,7 @@ pub fn load_passing(
     successor: Option<&Path>,
 ) -> Result<LoadedProgram, KernelError> {
     let entry = successor.map_or(Entry::Pass, |_| Entry::Open);
-    let ebpf = open(OBJECT, Config::EMPTY, None, successor, |_| {})?;
+    let ebpf = open(words(OBJECT), Config::EMPTY, None, successor, |_| {})?;
     LoadedProgram::load(ebpf, direction, entry)
 }
 
@@ -215,7 +215,7 @@ impl Seeder {
     /// # Errors
     /// The kernel refuses the program.
     pub fn load(flows: &FlowTable) -> Result<Self, KernelError> {
-        let mut ebpf = open(OBJECT, Config::EMPTY, Some(flows), None, |_| {})?;
+        let mut ebpf = open(words(OBJECT), Config::EMPTY, Some(flows), None, |_| {})?;
         xdp(&mut ebpf, SEED).load().map_err(refused)?;
         Ok(Self { ebpf })
     }
@@ -257,7 +257,7 @@ fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {
 
 /// The object with its constants and with maps of the right sizes.
 fn open(
-    object: &[u8],
+    mut object: Vec<u64>,
     mut config: Config,
     flows: Option<&FlowTable>,
     successor: Option<&Path>,
@@ -268,9 +268,10 @@ fn open(
         config.set(Constant::FlowBuckets, flows.buckets());
         config.set(Constant::FlowPlaces, places);
     }
+    constants::complete(&mut object, &config)
+        .map_err(|error| KernelError::new("read the BPF object").because(error))?;
     let keys = flows.map_or([0; KEYS], |flows| keys(flows.seed()));
     let mut loader = EbpfLoader::new();
-    loader.override_global("CONFIG", &config.0, true);
     loader.override_global("FLOW_KEYS", &keys, true);
     loader.map_max_entries(diagnostics::MAP, SILENCE);
     sizes(&mut loader);
@@ -280,7 +281,7 @@ fn open(
     if let Some(flows) = flows {
         loader.map_pin_path("FLOWS", flows.path());
     }
-    loader.load(object).map_err(unmade)
+    loader.load(pod::bytes_of_slice(&object)).map_err(unmade)
 }
 
 impl LoadedProgram {
@@ -358,17 +359,13 @@ impl LoadedProgram {
             .map_err(|error| KernelError::new("set the deadline of a trial").because(error))
     }
 
-    /// The program's counters.
+    /// The program's counters, in the order of their indices. Behind the last there may be
+    /// some that never count.
     ///
-    /// # Panics
-    /// Never: the object holds them.
-    #[must_use]
-    pub fn counters(&self) -> PerCpuArray<&MapData, RawCount> {
-        let map = self
-            .ebpf
-            .map("COUNTERS")
-            .expect("the object holds COUNTERS");
-        PerCpuArray::try_from(map).expect("they are a per-CPU array of packets and bytes")
+    /// # Errors
+    /// The kernel refuses.
+    pub fn counts(&self) -> Result<Vec<Count>, KernelError> {
+        counters::read(self.counters())
     }
 
     /// Pins the counters at `path`.
@@ -376,16 +373,16 @@ impl LoadedProgram {
     /// # Errors
     /// The BPF file system refuses.
     pub fn pin_counters(&self, path: &Path) -> Result<(), KernelError> {
-        let counters = self
-            .ebpf
-            .map("COUNTERS")
-            .expect("the object holds COUNTERS");
-        let aya::maps::Map::PerCpuArray(counters) = counters else {
-            unreachable!("they are a per-CPU array");
-        };
-        syscall::pin(counters.fd().as_fd(), path).map_err(|error| {
+        syscall::pin(self.counters(), path).map_err(|error| {
             KernelError::new(format!("pin counters at {}", path.display())).because(error)
         })
+    }
+
+    fn counters(&self) -> BorrowedFd<'_> {
+        match self.ebpf.map(COUNTERS) {
+            Some(aya::maps::Map::Array(counters)) => counters.fd().as_fd(),
+            _ => unreachable!("the object holds a section of counters"),
+        }
     }
 }
 

@@ -26,8 +26,9 @@ struct EthtoolValue {
 /// # Errors
 /// The device is gone, or does not tell.
 pub fn takes_vlan_tags_off(device: &Device) -> io::Result<bool> {
+    // Any family will do; this one is not forbidden to services that need no network.
     let socket = socket(
-        AddressFamily::Inet,
+        AddressFamily::Unix,
         SockType::Datagram,
         SockFlag::SOCK_CLOEXEC,
         None,

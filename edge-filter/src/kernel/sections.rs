@@ -49,7 +49,7 @@ pub(super) fn with_contents(
 }
 
 /// The words of `bytes`, the last of them filled up with zeroes.
-fn words(bytes: &[u8]) -> Vec<u64> {
+pub(super) fn words(bytes: &[u8]) -> Vec<u64> {
     let mut words = vec![0; bytes.len().div_ceil(size_of::<u64>())];
     pod::bytes_of_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     words

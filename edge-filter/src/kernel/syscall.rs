@@ -11,10 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 mod array;
+mod value;
 
 pub(super) use array::{program_array, program_in_array_of};
+pub(super) use value::only_value;
 
 // enum bpf_cmd and friends, include/uapi/linux/bpf.h.
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
@@ -139,6 +142,17 @@ struct ObjectInfo {
     object: u32,
     length: u32,
     info: u64,
+}
+
+/// The head of `union bpf_attr` for `BPF_MAP_*_ELEM`.
+#[derive(Default)]
+#[repr(C)]
+struct MapElement {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[derive(Default)]
@@ -302,7 +316,8 @@ pub fn wait_for_programs() -> io::Result<()> {
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: the kernel reads as many bytes as it is told, takes those behind
-    // them as zero, and writes only where `ObjectInfo::info` points to, and its lists.
+    // them as zero, and writes only where `ObjectInfo::info` points to, and its lists, and to
+    // the value that was asked for.
     unsafe { call(command, (&raw const *attributes).cast_mut()) }
 }
 

@@ -14,6 +14,7 @@ pub mod diagnostic;
 mod document;
 pub mod explain;
 pub mod interface;
+pub mod last_resort;
 mod lint;
 pub mod model;
 mod network;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use aya::programs::TestRunOptions;
 use edge_filter::compile::{CounterSlot, TableImage, compile};
-use edge_filter::kernel::counters::{Count, RawCount, read};
+use edge_filter::kernel::counters::Count;
 use edge_filter::kernel::flow_table::FlowTable;
 use edge_filter::kernel::object::{LoadedProgram, load};
 use edge_filter::policy::{Action, Direction};
@@ -170,7 +170,7 @@ impl KernelJudge {
         let Some(slot) = slot.filter(|&slot| {
             let mut due = self.counts[slot];
             due += counted(frame, self.times);
-            self.count(slot) == due
+            self.read()[slot] == due
         }) else {
             return self.moved(frame, action);
         };
@@ -195,15 +195,23 @@ impl KernelJudge {
     /// One of them is not what the verdicts since the program was loaded made
     /// it, in packets or in bytes.
     pub fn settle(&self) {
-        let counts = read(&self.program.counters()).expect("the counters can be read");
+        let counts = self.read();
         for ((slot, found), due) in self.slots.iter().zip(counts).zip(&self.counts) {
             assert_eq!(found, *due, "{}", slot.id);
         }
     }
 
+    /// Every counter. What lies behind the last of them must never count.
+    fn read(&self) -> Vec<Count> {
+        let mut counts = self.program.counts().expect("the counters can be read");
+        let behind = counts.split_off(self.slots.len());
+        assert!(behind.iter().all(|count| *count == Count::default()));
+        counts
+    }
+
     /// The verdict, from what moved since the last one.
     fn moved(&mut self, frame: &[u8], action: Action) -> Verdict {
-        let counts = read(&self.program.counters()).expect("the counters can be read");
+        let counts = self.read();
         let moved: Vec<usize> = (0..counts.len())
             .filter(|&slot| counts[slot] != self.counts[slot])
             .collect();
@@ -231,20 +239,6 @@ impl KernelJudge {
             counter: id.to_string(),
             action,
         }
-    }
-
-    /// What one counter is now, all CPUs together.
-    fn count(&self, slot: usize) -> Count {
-        let slot = u32::try_from(slot).expect("slots are numbered by 32 bits");
-        let cpus = self.program.counters().get(&slot, 0);
-        let mut sum = Count::default();
-        for RawCount(count) in cpus.expect("the counter can be read").iter() {
-            sum += Count {
-                packets: count.packets,
-                bytes: count.bytes,
-            };
-        }
-        sum
     }
 
     /// What becomes of `frame`, each time that it is judged.

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,13 @@ impl<'lab> Daemon<'lab> {
 
     /// Starts it.
     pub fn begin(lab: &'lab Lab, arguments: &[&str]) -> Result<Self> {
+        let mut command = lab.edge_filter(&["run"])?;
+        command.args(arguments);
+        Self::begin_by(lab, command)
+    }
+
+    /// Starts it by a command that becomes it.
+    pub fn begin_by(lab: &'lab Lab, mut command: Command) -> Result<Self> {
         for name in ["notify", "log"] {
             let _ = fs::remove_file(lab.mounts.outside(name));
         }
@@ -63,9 +70,7 @@ impl<'lab> Daemon<'lab> {
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let log = File::create(lab.mounts.outside("log"))?;
         let stream = log.metadata()?;
-        let mut command = lab.edge_filter(&["run"])?;
         command
-            .args(arguments)
             .env("NOTIFY_SOCKET", lab.mounts.inside("notify"))
             .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
             .env_remove("WATCHDOG_PID")

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use anyhow::{Result, ensure};
 use nix::unistd::geteuid;
 
+pub mod boot;
 pub mod conversation;
 pub mod daemon;
 mod ethtool;

@@ -72,6 +72,12 @@ impl Mounts {
         Path::new(ROOT).join("state/edge-filter")
     }
 
+    /// The directory for emergencies that commands in the namespace are given; not yet there.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        Path::new(ROOT).join("run")
+    }
+
     /// How a process inside the namespace names a file of the scratch directory.
     #[must_use]
     pub fn inside(&self, name: &str) -> PathBuf {

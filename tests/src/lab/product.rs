@@ -315,11 +315,20 @@ impl Lab {
     /// The product's command, at the edge, with the lab's own pin root and state.
     pub fn edge_filter(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = self.edge.command_in(binary()?, &self.mounts);
+        self.places(&mut command).args(arguments);
+        Ok(command)
+    }
+
+    /// Tells a command, or what it starts, the lab's own places.
+    pub fn places<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command
             .env("EDGE_FILTER_PIN_ROOT", self.mounts.pin_root())
             .env("EDGE_FILTER_STATE_DIR", self.mounts.state_dir())
-            .args(arguments);
-        Ok(command)
+            .env("EDGE_FILTER_RUN_DIR", self.mounts.run_dir())
+            .env(
+                "EDGE_FILTER_MANAGEMENT",
+                self.mounts.inside("management.yaml"),
+            )
     }
 
     /// Runs the product, and fails unless it exits with `code`.

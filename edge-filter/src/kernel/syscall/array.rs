@@ -3,11 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{ObjectId, bpf, bpf_answering, number, object_info, owned};
+use super::{
+    BPF_MAP_LOOKUP_ELEM, MapElement, ObjectId, bpf, bpf_answering, number, object_info, owned,
+};
 
 // enum bpf_cmd and enum bpf_map_type, include/uapi/linux/bpf.h.
 const BPF_MAP_CREATE: libc::c_long = 0;
-const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
@@ -22,16 +23,6 @@ struct MapCreate {
     key_size: u32,
     value_size: u32,
     max_entries: u32,
-}
-
-#[derive(Default)]
-#[repr(C)]
-struct MapElement {
-    map: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
 }
 
 /// The head of `struct bpf_prog_info`.

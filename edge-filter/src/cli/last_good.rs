@@ -1,0 +1,153 @@
+//! `edge-filter apply --last-good`: enforce again what was committed last.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::args::JsonArgs;
+use super::failure::Failure;
+use super::output::{complain, print, print_json};
+use crate::generation::Instance;
+use crate::generation::applied::Applied;
+use crate::generation::keep::Standing;
+use crate::generation::last_good::{Ground, LastGood, Management, last_good};
+
+/// What `apply --last-good --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// What is enforced: `nothing`, `committed`, `in-memory`, `attached` or `last-resort`.
+    ground: &'static str,
+    /// Why it is not what was committed last, or not as the state directory has it.
+    reason: Option<&'a str>,
+    /// The name of the policy.
+    policy: Option<&'a str>,
+    /// The number of its generation.
+    generation: Option<u64>,
+    /// What was applied, as `apply --json` prints it.
+    applied: &'a [Applied],
+    /// What failed.
+    failed: Vec<String>,
+    /// The devices that are filtered.
+    filtered: &'a [String],
+    /// The devices that are there, and are not.
+    missing: Vec<&'a str>,
+    /// The devices that are not there.
+    absent: &'a [String],
+    /// What else is not as it should be.
+    warnings: &'a [String],
+}
+
+pub(super) fn run(
+    instance: &Instance,
+    management: &Management,
+    args: &JsonArgs,
+) -> Result<(), Failure> {
+    let done = last_good(instance, management)?;
+    complain_of(&done);
+    if args.json {
+        print_json(&Report::of(&done))?;
+    } else {
+        print(&in_words(&done))?;
+    }
+    match done.ground {
+        _ if !done.is_whole() => Err(Failure::Said),
+        Ground::LastResort(_) => Err(Failure::LastResort),
+        Ground::Attached(_) => Err(Failure::Said),
+        Ground::Nothing | Ground::Committed | Ground::InMemory(_) => Ok(()),
+    }
+}
+
+fn complain_of(done: &LastGood) {
+    let severity = match done.ground {
+        Ground::InMemory(_) => "warning",
+        _ => "error",
+    };
+    if let Some(text) = done.ground.in_words() {
+        complain(&format!("{severity}: {text}"));
+    }
+    let applied = done.applied.iter().flat_map(|applied| &applied.warnings);
+    for warning in done.warnings.iter().chain(applied) {
+        complain(&format!("warning: {warning}"));
+    }
+    for error in &done.failed {
+        complain(&format!("error: {error}"));
+    }
+    for device in missing(done.standing.as_ref()) {
+        complain(&format!("error: {device} IS NOT FILTERED"));
+    }
+    if let Some(Standing { absent, .. }) = &done.standing
+        && !absent.is_empty()
+    {
+        complain(&format!(
+            "warning: not there: {}; `edge-filter run` filters them when they come",
+            absent.join(", ")
+        ));
+    }
+}
+
+fn in_words(done: &LastGood) -> String {
+    let Some(standing) = &done.standing else {
+        return match done.ground {
+            Ground::Nothing | Ground::Committed | Ground::InMemory(_) => {
+                "nothing was committed, or it was detached: there is nothing to enforce\n"
+            }
+            Ground::Attached(_) => "nothing was changed\n",
+            Ground::LastResort(_) => "there is no device that could be closed\n",
+        }
+        .to_owned();
+    };
+    let Standing {
+        policy, generation, ..
+    } = standing;
+    let already = if done.applied.is_empty() {
+        " already"
+    } else {
+        ""
+    };
+    let mut text = if standing.filtered.is_empty() {
+        format!("policy '{policy}', generation {generation}: no device is filtered\n")
+    } else {
+        format!("policy '{policy}' is enforced{already} as generation {generation}\n")
+    };
+    for hook in done.applied.iter().flat_map(|applied| &applied.hooks) {
+        let _ = writeln!(
+            text,
+            "  {} {}: {} on {}",
+            hook.interface,
+            hook.direction,
+            hook.site.in_words(),
+            hook.device
+        );
+    }
+    text
+}
+
+fn missing(standing: Option<&Standing>) -> Vec<&str> {
+    let missing = standing.into_iter().flat_map(|standing| &standing.missing);
+    missing.map(|missing| &*missing.device).collect()
+}
+
+impl<'a> Report<'a> {
+    fn of(done: &'a LastGood) -> Self {
+        let (ground, reason) = match &done.ground {
+            Ground::Nothing => ("nothing", None),
+            Ground::Committed => ("committed", None),
+            Ground::InMemory(reason) => ("in-memory", Some(&**reason)),
+            Ground::Attached(reason) => ("attached", Some(&**reason)),
+            Ground::LastResort(reason) => ("last-resort", Some(&**reason)),
+        };
+        let standing = done.standing.as_ref();
+        Self {
+            ground,
+            reason,
+            policy: standing.map(|standing| &*standing.policy),
+            generation: standing.map(|standing| standing.generation),
+            applied: &done.applied,
+            failed: done.failed.iter().map(ToString::to_string).collect(),
+            filtered: standing.map_or(&[], |standing| &standing.filtered),
+            missing: missing(standing),
+            absent: standing.map_or(&[], |standing| &standing.absent),
+            warnings: &done.warnings,
+        }
+    }
+}

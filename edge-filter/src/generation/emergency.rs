@@ -1,0 +1,332 @@
+//! State in memory, for as long as that on the disk cannot be used.
+//!
+//! `RUN_DIR/state/` is laid out like the state directory, and takes its place while it
+//! exists. It begins with what can still be read of the other one, which is left as it is.
+//! It ends when somebody has a policy applied: that is written to the disk, and what cannot
+//! be read there is set aside in `damaged/`. With a reboot it is gone, like all that is
+//! pinned.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use super::history::Committed;
+use super::record::{GENERATIONS, HISTORY, Record, StateDir, TALLY, Tally, VERSION};
+use crate::kernel::KernelError;
+
+#[cfg(test)]
+mod tests;
+
+/// Where what could not be read is set aside, in the state directory.
+pub(super) const DAMAGED: &str = "damaged";
+
+const WHY: &str = "emergency.json";
+
+/// What a record may take beyond what the last ones did, in bytes.
+const ROOM: u64 = 64 << 10;
+
+/// Why state lies in memory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Emergency {
+    #[serde(default)]
+    version: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// What cannot be used, and why.
+    pub reason: String,
+    /// Whether the policy that was committed last is among it, so that the policy of last
+    /// resort is enforced.
+    pub last_resort: bool,
+}
+
+/// What can be read of the state on the disk.
+#[derive(Debug)]
+pub(super) struct Remains {
+    /// What was committed last.
+    pub(super) last: Last,
+    /// What cannot be read, and why.
+    pub(super) damaged: Vec<(PathBuf, String)>,
+    history: Vec<Committed>,
+    records: Vec<Record>,
+    tally: Option<Tally>,
+}
+
+/// What was committed last.
+#[derive(Debug)]
+pub(super) enum Last {
+    /// Nothing: neither was anything ever, or it was detached.
+    Nothing,
+    /// A policy that can be enforced.
+    Found,
+    /// Something that cannot be read.
+    Lost(String),
+}
+
+/// Where state lies in an emergency.
+pub(super) fn place_in(run_dir: &Path) -> PathBuf {
+    run_dir.join("state")
+}
+
+impl StateDir {
+    /// The emergency, if there is one.
+    ///
+    /// # Errors
+    /// What says so cannot be read.
+    pub fn emergency(&self) -> Result<Option<Emergency>, KernelError> {
+        match &self.emergency {
+            Some(place) if place.exists() => files::read(&place.join(WHY)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Looks at all that lies on the disk.
+    pub(super) fn remains(&self) -> Remains {
+        let mut damaged = Vec::new();
+        let (history, numbers) = readable(&self.durable.join(HISTORY), &mut damaged, |committed| {
+            let Committed { version, .. } = committed;
+            *version
+        });
+        let first_damage = damaged
+            .first()
+            .map(|(_, reason): &(_, String)| reason.clone());
+        let newest = numbers.as_deref().map(<[u64]>::first);
+        let last = match (newest, history.first()) {
+            (Some(None), _) => match files::list(&self.durable.join(DAMAGED)) {
+                Ok(aside) if aside.is_empty() => Last::Nothing,
+                Ok(_) => Last::Lost(format!(
+                    "what was committed is set aside in {}",
+                    self.durable.join(DAMAGED).display()
+                )),
+                Err(error) => Last::Lost(reason(error)),
+            },
+            (Some(Some(newest)), Some(last)) if last.generation == *newest => {
+                match last.policy.read(last.generation, last.applied_at) {
+                    Ok(_) => Last::Found,
+                    Err(error) => Last::Lost(reason(error)),
+                }
+            }
+            _ => Last::Lost(first_damage.unwrap_or_else(|| "its history is damaged".to_owned())),
+        };
+        let generations = self.durable.join(GENERATIONS);
+        let (records, _) = readable(&generations, &mut damaged, |record: &Record| record.version);
+        let path = self.durable.join(TALLY);
+        let tally = StateDir::new(self.durable.clone()).tally();
+        let tally = tally.map_err(|error| damaged.push((path, reason(error))));
+        Remains {
+            last,
+            damaged,
+            history,
+            records,
+            tally: tally.ok(),
+        }
+    }
+
+    /// Whether the disk takes what the next generation has to write.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn check_room(&self) -> Result<(), KernelError> {
+        let mut largest = 0;
+        for directory in [HISTORY, GENERATIONS] {
+            for (_, path) in files::numbered(&self.durable.join(directory))? {
+                largest = largest.max(fs::metadata(path).map_or(0, |found| found.len()));
+            }
+        }
+        // Swept away like any other file that is not whole.
+        let path = self.durable.join(HISTORY).join("room.new");
+        let bytes = vec![b' '; usize::try_from(2 * largest + ROOM).unwrap_or(usize::MAX)];
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        let _ = fs::remove_file(&path);
+        written.map_err(|error| {
+            KernelError::new(format!("write to {}", self.durable.display())).because(error)
+        })
+    }
+
+    /// The highest number that any file of a generation has, in either place.
+    pub(super) fn highest_number(&self) -> u64 {
+        let places = [Some(&self.durable), self.emergency.as_ref()];
+        let directories = places
+            .into_iter()
+            .flatten()
+            .flat_map(|place| [place.join(HISTORY), place.join(GENERATIONS)]);
+        directories
+            .filter_map(|directory| files::numbered(&directory).ok())
+            .flatten()
+            .map(|(number, _)| number)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Begins an emergency, with what `remains`; without its history where the policy of
+/// `last_resort` is to be enforced.
+///
+/// # Errors
+/// There is no place in memory, or it cannot be written to.
+pub(super) fn begin(
+    state: &StateDir,
+    remains: &Remains,
+    reason: &str,
+    last_resort: bool,
+) -> Result<(), KernelError> {
+    let Some(place) = &state.emergency else {
+        return Err(KernelError::new("keep state in memory").because("no place is known for it"));
+    };
+    let beginning = |error: std::io::Error| {
+        KernelError::new(format!("keep state in {}", place.display()))
+            .because(error)
+            .try_this("run it as root, or choose another place with --run-dir")
+    };
+    let unfinished = place.with_extension("new");
+    files::clear(&unfinished)?;
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(&unfinished)
+        .map_err(beginning)?;
+    let copy = StateDir::new(unfinished.clone());
+    for committed in remains.history.iter().filter(|_| !last_resort) {
+        copy.keep(committed)?;
+    }
+    for record in &remains.records {
+        copy.write_record(record)?;
+    }
+    if let Some(tally) = &remains.tally {
+        copy.write_tally(tally)?;
+    }
+    let why = Emergency {
+        version: VERSION,
+        since: Timestamp::now(),
+        reason: reason.to_owned(),
+        last_resort,
+    };
+    files::write(&unfinished.join(WHY), &why)?;
+    // From here on it is in the place of the other one.
+    fs::rename(&unfinished, place).map_err(beginning)
+}
+
+/// Ends an emergency that has come to nothing.
+pub(super) fn abandon(state: &StateDir) {
+    if let Some(place) = &state.emergency {
+        // What is left is an emergency still, and says why.
+        let _ = files::clear(place);
+    }
+}
+
+/// Ends an emergency, if there is one: what lies in memory is written to the disk.
+///
+/// # Errors
+/// The disk cannot be written to; then it goes on.
+pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
+    let Some(place) = state.emergency.as_ref().filter(|place| place.exists()) else {
+        return Ok(());
+    };
+    let (own, disk) = (
+        StateDir::new(place.clone()),
+        StateDir::new(state.durable.clone()),
+    );
+    // What was asked for is what is looked after from now on, even if it cannot be kept.
+    let why = place.join(WHY);
+    if let Some(emergency) = files::read::<Emergency>(&why)?
+        && emergency.last_resort
+    {
+        let last_resort = false;
+        files::write(
+            &why,
+            &Emergency {
+                last_resort,
+                ..emergency
+            },
+        )?;
+    }
+    // Until something is committed there again, what is set aside says that something was.
+    for (path, _) in disk.remains().damaged {
+        set_aside(&disk.durable, &path)?;
+    }
+    for committed in own.history()? {
+        disk.keep(&committed)?;
+    }
+    let records = own.records()?;
+    for record in &records {
+        disk.write_record(record)?;
+    }
+    disk.write_tally(&own.tally()?)?;
+    for old in disk.records()? {
+        if !records.iter().any(|new| new.generation == old.generation) {
+            disk.remove_record(old.generation)?;
+        }
+    }
+    let old = place.with_extension("old");
+    files::clear(&old)?;
+    fs::rename(place, &old)
+        .map_err(|error| KernelError::new(format!("remove {}", place.display())).because(error))?;
+    files::clear(&old)
+}
+
+/// Moves a file, or whatever it is, to where nobody reads it.
+fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
+    let moving = |error: std::io::Error| {
+        KernelError::new(format!("set {} aside", path.display()))
+            .because(error)
+            .try_this("move it away by hand, and apply the policy once more")
+    };
+    let aside = state_dir.join(DAMAGED);
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(&aside)
+        .map_err(moving)?;
+    let below = path.strip_prefix(state_dir).unwrap_or(path).iter();
+    let name = below.map(OsStr::to_string_lossy).collect::<Vec<_>>();
+    let name = format!("{}.{}", name.join("-"), Timestamp::now().as_millisecond());
+    fs::rename(path, aside.join(name)).map_err(moving)?;
+    File::open(&aside)
+        .and_then(|aside| aside.sync_all())
+        .map_err(moving)
+}
+
+/// What can be read of a directory's numbered files, the newest first, and their numbers, if
+/// those can be told; what cannot is `damaged`.
+fn readable<T: DeserializeOwned>(
+    directory: &Path,
+    damaged: &mut Vec<(PathBuf, String)>,
+    version: impl Fn(&T) -> u32,
+) -> (Vec<T>, Option<Vec<u64>>) {
+    let files = match files::numbered(directory) {
+        Ok(files) => files,
+        Err(error) => {
+            damaged.push((directory.to_owned(), reason(error)));
+            return (Vec::new(), None);
+        }
+    };
+    let mut found = Vec::new();
+    let mut numbers = Vec::new();
+    for (number, path) in files.into_iter().rev() {
+        numbers.push(number);
+        let value = files::read::<T>(&path).and_then(|value| {
+            if let Some(value) = &value {
+                files::check_version(&path, version(value), VERSION)?;
+            }
+            Ok(value)
+        });
+        match value {
+            Ok(value) => found.extend(value),
+            Err(error) => damaged.push((path, reason(error))),
+        }
+    }
+    (found, Some(numbers))
+}
+
+fn reason(error: KernelError) -> String {
+    error.without_remedy().to_string()
+}

@@ -1,0 +1,157 @@
+use super::*;
+use crate::generation::record::PolicyRecord;
+use crate::generation::sites::Sites;
+
+const POLICY: &str = "version: 1\nname: p\ninterfaces: {}\ndefault_action: drop\ngroups: []\n";
+
+fn record(generation: u64, text: &str) -> Record {
+    let policy = PolicyRecord {
+        name: "p".to_owned(),
+        hash: String::new(),
+        text: text.to_owned(),
+    };
+    Record::new(generation, policy, Sites::default())
+}
+
+fn committed(generation: u64, text: &str) -> Committed {
+    Committed::of(&record(generation, text), None)
+}
+
+/// A state directory with two generations, and a place in memory.
+fn state(directory: &Path) -> StateDir {
+    let state = StateDir::new(directory.join("state")).with_run_dir(&directory.join("run"));
+    state.keep(&committed(6, POLICY)).unwrap();
+    state.keep(&committed(7, POLICY)).unwrap();
+    state.write_record(&record(7, POLICY)).unwrap();
+    state
+}
+
+#[test]
+fn nothing_is_not_the_same_as_something_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("never");
+    let never = StateDir::new(path.clone());
+    assert!(matches!(never.remains().last, Last::Nothing));
+    let state = state(directory.path());
+    assert!(matches!(state.remains().last, Last::Found));
+    state.clear().unwrap();
+    assert!(matches!(state.remains().last, Last::Nothing));
+    // What was set aside, by a process that was killed right then.
+    set_aside(&path, &path.join("history")).unwrap_err();
+    files::write(&path.join("history/7.json"), &"{").unwrap();
+    set_aside(&path, &path.join("history/7.json")).unwrap();
+    assert!(matches!(never.remains().last, Last::Lost(_)));
+}
+
+#[test]
+fn an_older_policy_is_never_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let history = state.durable.join(HISTORY);
+    for (name, text) in [
+        ("7.json", "{ \"version\": 1, "),
+        ("7.json", "{ \"version\": 2 }"),
+        ("7.json", ""),
+        ("8.json", "{}"),
+    ] {
+        let before = fs::read(history.join(name)).ok();
+        fs::write(history.join(name), text).unwrap();
+        let remains = state.remains();
+        let Last::Lost(reason) = &remains.last else {
+            panic!("{text}: {remains:?}");
+        };
+        assert!(
+            reason.contains(name) && !reason.contains("help"),
+            "{reason}"
+        );
+        match before {
+            Some(before) => fs::write(history.join(name), before).unwrap(),
+            None => fs::remove_file(history.join(name)).unwrap(),
+        }
+    }
+    state.keep(&committed(9, "version: 7\n")).unwrap();
+    assert!(matches!(state.remains().last, Last::Lost(_)));
+    assert!(state.remains().damaged.is_empty());
+}
+
+#[test]
+fn what_is_no_directory_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    fs::remove_dir_all(state.durable.join(HISTORY)).unwrap();
+    fs::write(state.durable.join(HISTORY), "").unwrap();
+    assert!(matches!(state.remains().last, Last::Lost(_)));
+    state.clear().unwrap();
+    assert!(matches!(state.remains().last, Last::Nothing));
+    // Nor is a directory a file.
+    fs::create_dir_all(state.durable.join("history/7.json")).unwrap();
+    assert!(matches!(state.remains().last, Last::Lost(_)));
+    state.clear().unwrap();
+    assert!(matches!(state.remains().last, Last::Nothing));
+}
+
+#[test]
+fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let (tally, old) = (
+        state.durable.join(TALLY),
+        state.durable.join("history/6.json"),
+    );
+    fs::write(&tally, "{").unwrap();
+    fs::write(&old, "{").unwrap();
+    let remains = state.remains();
+    assert!(matches!(remains.last, Last::Found));
+    assert_eq!(remains.damaged.len(), 2);
+    begin(&state, &remains, "it burns", false).unwrap();
+    assert_eq!(state.emergency().unwrap().unwrap().reason, "it burns");
+    assert_eq!(fs::read(&tally).unwrap(), b"{");
+    let numbers = |state: &StateDir| -> Vec<u64> {
+        let history = state.history().unwrap().into_iter();
+        history.map(|committed| committed.generation).collect()
+    };
+    assert_eq!(numbers(&state), [7]);
+    assert_eq!(state.records().unwrap().len(), 1);
+    state.keep(&committed(8, POLICY)).unwrap();
+    state.remove_record(7).unwrap();
+    state.write_record(&record(8, POLICY)).unwrap();
+    assert_eq!(state.highest_number(), 8);
+
+    end(&state).unwrap();
+    assert!(state.emergency().unwrap().is_none());
+    assert_eq!(numbers(&state), [8, 7]);
+    assert_eq!(state.records().unwrap().len(), 1);
+    assert!(state.tally().is_ok());
+    let aside = files::list(&state.durable.join(DAMAGED)).unwrap();
+    assert_eq!(aside.len(), 2, "{aside:?}");
+    assert!(aside.iter().all(|path| fs::read(path).unwrap() == b"{"));
+    assert_eq!(files::list(&directory.path().join("run")).unwrap().len(), 0);
+}
+
+#[test]
+fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    begin(&state, &state.remains(), "why", true).unwrap();
+    state.keep(&committed(8, POLICY)).unwrap();
+    // Nothing can be written there, by root either.
+    fs::remove_dir_all(&state.durable).unwrap();
+    fs::write(&state.durable, "").unwrap();
+    end(&state).unwrap_err();
+    assert!(!state.emergency().unwrap().unwrap().last_resort);
+    assert_eq!(state.history().unwrap().len(), 1);
+}
+
+#[test]
+fn an_emergency_of_last_resort_knows_no_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    begin(&state, &state.remains(), "why", true).unwrap();
+    assert_eq!(state.history().unwrap().len(), 0);
+    assert!(state.emergency().unwrap().unwrap().last_resort);
+    // Numbers of the disk are not used again, whoever cannot read them.
+    assert_eq!(state.highest_number(), 7);
+    state.clear().unwrap();
+    assert!(state.emergency().unwrap().is_none());
+    assert!(matches!(state.remains().last, Last::Nothing));
+}
