@@ -7,6 +7,7 @@
 mod context;
 mod copied;
 mod count;
+mod diagnostics;
 mod flows;
 mod immediate;
 mod judge;

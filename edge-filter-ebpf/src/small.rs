@@ -250,24 +250,25 @@ impl Small {
         }
     }
 
-    /// `place`, and what an IPv4 address adds, of which `halves` reads the halves.
+    /// `place`, and what an IPv4 address adds, whose first half is `first`, and whose second one
+    /// `second` reads.
     #[inline(always)]
     fn add_address_v4<T: Tables>(
         &self,
         place: u64,
         side: Side,
-        halves: (u16, impl Fn() -> u16),
+        first: u16,
+        second: impl Fn() -> u16,
         tables: &T,
     ) -> u64 {
         let table = offset_of!(Self, first_halves) + side as usize * size_of::<Numbers>();
         // SAFETY: each side has its table.
-        let number = unsafe { self.number(table, halves.0) };
+        let number = unsafe { self.number(table, first) };
         if number < NUMBERS_END {
             return opaque::sum(place, number.into());
         }
-        let second = tables.masked_by_second_halves(number.into());
-        let at =
-            second as usize * size_of::<Numbers>() + usize::from(halves.1()) * size_of::<u16>();
+        let number = tables.masked_by_second_halves(number.into()) as usize;
+        let at = number * size_of::<Numbers>() + usize::from(second()) * size_of::<u16>();
         // SAFETY: the tables up to the last are there.
         let number: &u16 = unsafe { self.item(at, offset_of!(Self, second_halves)) };
         opaque::sum(place, (*number).into())
@@ -331,8 +332,9 @@ fn place_v4<H: Header, T: Tables>(
         return None;
     }
     let place = if tables.constant(Constant::LooksUpSourceV4) != 0 {
-        let halves = (header.wire_u16::<26>(), || header.wire_u16::<28>());
-        small.add_address_v4(place, Side::Source, halves, tables)
+        let first = header.wire_u16::<26>();
+        let second = || header.wire_u16::<28>();
+        small.add_address_v4(place, Side::Source, first, second, tables)
     } else if may_be_martian_v4(header.ordered_u32::<26>()) {
         return None;
     } else {
@@ -341,8 +343,9 @@ fn place_v4<H: Header, T: Tables>(
     if tables.constant(Constant::LooksUpDestinationV4) == 0 {
         return Some(place);
     }
-    let halves = (header.wire_u16::<30>(), || header.wire_u16::<32>());
-    Some(small.add_address_v4(place, Side::Destination, halves, tables))
+    let first = header.wire_u16::<30>();
+    let second = || header.wire_u16::<32>();
+    Some(small.add_address_v4(place, Side::Destination, first, second, tables))
 }
 
 /// The same of an IPv6 packet with `payload_length` bytes behind its header.
@@ -381,6 +384,7 @@ fn place_v6<H: Header, T: Tables>(
 }
 
 /// Whether an IPv4 address is in a network that holds any which can be no source.
+#[must_use]
 #[inline(always)]
 pub fn may_be_martian_v4(address: u32) -> bool {
     // As signed numbers, 128/8 to 223/8 are the lowest, which takes one comparison.

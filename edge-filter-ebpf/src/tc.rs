@@ -11,9 +11,9 @@ use crate::linear::Linear;
 use crate::{Maps, trial};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` for clsact: whoever comes next is asked, too.
-const NEXT: i32 = -1;
+pub(crate) const NEXT: i32 = -1;
 /// `TCX_DROP`, and `TC_ACT_SHOT` for clsact.
-const DROP: i32 = 2;
+pub(crate) const DROP: i32 = 2;
 
 /// Judges one frame that leaves, which may be many on the wire.
 #[classifier]
@@ -49,8 +49,9 @@ pub(crate) fn edge_filter_open_out(context: TcContext) -> i32 {
     NEXT
 }
 
+/// The length of a frame that leaves, the packets that it is on the wire, and their bytes.
 #[inline(always)]
-fn filter(context: Tc) -> i32 {
+pub(crate) fn wire(context: Tc) -> (u32, u32, u32) {
     // SAFETY: the context is the one that the kernel called with.
     let (length, segments, wire_length) = unsafe {
         (
@@ -66,6 +67,12 @@ fn filter(context: Tc) -> i32 {
     } else {
         wire_length
     };
+    (length, packets, bytes)
+}
+
+#[inline(always)]
+fn filter(context: Tc) -> i32 {
+    let (length, packets, bytes) = wire(context);
     if let Some(settled) = settled(Linear::new(context, length)) {
         count_settled(settled, packets, bytes.into());
         return match settled.verdict {

@@ -12,6 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Commands of bpf(2) (`enum bpf_cmd`, include/uapi/linux/bpf.h).
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
@@ -61,9 +62,9 @@ struct MapCreate {
     map_flags: u32,
 }
 
-/// For `BPF_MAP_UPDATE_ELEM`.
+/// For `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM`.
 #[repr(C)]
-struct UpdateElem {
+struct Element {
     map_fd: u32,
     padding: u32,
     key: u64,
@@ -146,7 +147,7 @@ pub(crate) fn map_with<K: ?Sized, V: ?Sized>(
     )?;
     bpf(
         BPF_MAP_UPDATE_ELEM,
-        &mut UpdateElem {
+        &mut Element {
             map_fd: number(map.as_fd())?,
             padding: 0,
             key: std::ptr::from_ref(key).cast::<u8>() as u64,
@@ -155,6 +156,21 @@ pub(crate) fn map_with<K: ?Sized, V: ?Sized>(
         },
     )?;
     Ok(map)
+}
+
+/// Reads what `map` holds under `key` into `value`, which is of the size of its values.
+pub(crate) fn look_up<K, V: Copy>(map: BorrowedFd<'_>, key: &K, mut value: V) -> io::Result<V> {
+    bpf(
+        BPF_MAP_LOOKUP_ELEM,
+        &mut Element {
+            map_fd: number(map)?,
+            padding: 0,
+            key: std::ptr::from_ref(key).cast::<u8>() as u64,
+            value: (&raw mut value) as u64,
+            flags: 0,
+        },
+    )?;
+    Ok(value)
 }
 
 /// Loads a program of `instructions`, in the kernel's own encoding, under `name`.

@@ -169,6 +169,8 @@ fn every_chain_of_calls_has_room_on_the_stack() -> Result<()> {
         "edge_filter_out",
         "edge_filter_trial_in",
         "edge_filter_trial_out",
+        "edge_filter_debug_in",
+        "edge_filter_debug_out",
         "edge_filter_seed",
     ] {
         let (bytes, chain) = deepest(&functions, program)?;

@@ -153,10 +153,7 @@ fn empty(directory: &Path) -> Result<()> {
 /// Compiles and links the object, and drops its DWARF.
 fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<u8>> {
     let crates = compiled::into_object(workspace, toolchain, manifest::PACKAGE)?;
-    if let Some(stranger) = crates
-        .iter()
-        .find(|c| !c.name.starts_with(manifest::FAMILY))
-    {
+    if let Some(stranger) = crates.iter().find(|c| !manifest::is_of_family(&c.name)) {
         bail!(
             "{} {} is compiled into the BPF object, but xtask/src/manifest.rs does not hash it; \
              teach it to",

@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 use crate::{toolchain::Versions, workspace::Workspace};
 
 pub(crate) const PACKAGE: &str = "edge-filter-ebpf";
-/// The family of crates that the object is built with. No other crate is
-/// compiled into it (`build-ebpf` refuses one), so that no other change of `Cargo.lock` matters.
-pub(crate) const FAMILY: &str = "aya-";
+/// How the names of the crates begin that the object is built with: aya's, and what
+/// aya-log-common makes numbers of kinds with. No other crate is compiled into it
+/// (`build-ebpf` refuses one), so that no other change of `Cargo.lock` matters.
+const FAMILIES: [&str; 2] = ["aya-", "num_enum"];
 
 /// `edge-filter-ebpf/prebuilt/manifest.json`. Hashes are SHA-256, in lower-case
 /// hexadecimal digits.
@@ -135,7 +136,12 @@ fn read_toml(path: &Path) -> Result<toml::Table> {
         .with_context(|| format!("reading {}", path.display()))
 }
 
-/// The crates of [`FAMILY`] that the data path's package leads to, as
+/// Whether a crate's version is part of what the object is made from.
+pub(crate) fn is_of_family(name: &str) -> bool {
+    FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// The crates of [`FAMILIES`] that the data path's package leads to, as
 /// `name version checksum`, sorted.
 fn bpf_packages(lock: &toml::Table) -> Result<Vec<String>> {
     let packages = lock
@@ -173,14 +179,14 @@ fn bpf_packages(lock: &toml::Table) -> Result<Vec<String>> {
         {
             // "name", or "name version" where the lock holds several.
             let dependency = dependency.split(' ').next().unwrap_or_default();
-            if dependency.starts_with(FAMILY) && !reached.iter().any(|seen| seen == dependency) {
+            if is_of_family(dependency) && !reached.iter().any(|seen| seen == dependency) {
                 reached.push(dependency.to_owned());
             }
         }
     }
     ensure!(
         !lines.is_empty(),
-        "{PACKAGE} depends on no {FAMILY} crate in Cargo.lock"
+        "{PACKAGE} depends on none of {FAMILIES:?} in Cargo.lock"
     );
     lines.sort();
     Ok(lines)

@@ -309,6 +309,12 @@ pub(super) struct RunArgs {
     /// What runs them on what leaves
     #[arg(long, requires = "policy", value_enum, default_value_t = EgressArg::Auto)]
     pub(super) egress: EgressArg,
+    /// How often to look at the counters, so that it is known when each moved last
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(super) watch: u32,
+    /// Have the programs say what becomes of frames, of a few in each second, and log it
+    #[arg(long)]
+    pub(super) debug_bpf: bool,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
 }

@@ -11,16 +11,16 @@ use super::args::CountersArgs;
 use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::counted::{CounterReport, Counters, HookCounters, counters};
+use crate::generation::counted::{CounterReport, Counters, HookCounters, counters_with_last_hits};
 use crate::kernel::counters::Count;
 
 pub(super) fn run(instance: &Instance, args: &CountersArgs) -> Result<(), Failure> {
     let Some(seconds) = args.watch else {
-        return show(&counters(instance)?, None, args);
+        return show(&counters_with_last_hits(instance)?, None, args);
     };
     let mut before: Option<(Counters, Instant)> = None;
     loop {
-        let now = (counters(instance)?, Instant::now());
+        let now = (counters_with_last_hits(instance)?, Instant::now());
         if std::io::stdout().is_terminal() && !args.json.json {
             // Home, and clear what is below (ECMA-48 CUP, ED).
             print("\u{1b}[H\u{1b}[J")?;
@@ -98,7 +98,7 @@ fn hook_table(hook: &HookCounters, former: Option<(&HookCounters, Duration)>, al
             .saturating_sub(earlier.map_or(0, |count| count.packets));
         Some((u128::from(new) * 1_000 / passed.as_millis().max(1)).to_string())
     };
-    for CounterReport { slot, count } in &hook.counters {
+    for CounterReport { slot, count, .. } in &hook.counters {
         if !all && slot.kind != "rule" && *count == Count::default() {
             continue;
         }

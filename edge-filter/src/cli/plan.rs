@@ -5,15 +5,22 @@ mod tests;
 
 use std::fmt::Write;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::args::PlanArgs;
 use super::failure::Failure;
 use super::intent::Intent;
 use super::output::{complain, print, print_json};
 use crate::generation::Instance;
 use crate::generation::difference::{ChangedRule, FieldChange, MovedRule, RuleName, Value};
+use crate::generation::last_hits::LastHit;
 use crate::generation::planned::{self, Planned};
 use crate::generation::proposal::{DeviceChange, Hits, Proposal, Treatment, propose};
 use crate::guard;
+
+/// Two looks that are no further apart than this tell when something was: the daemon looks
+/// every ten seconds, if nothing keeps it.
+const CLOSE: SignedDuration = SignedDuration::from_secs(30);
 
 /// How much of a list is shown.
 const SHOWN: usize = 8;
@@ -47,7 +54,7 @@ pub(super) fn run(instance: &Instance, args: &PlanArgs) -> Result<(), Failure> {
     if args.json.json {
         print_json(&proposal)?;
     } else {
-        print(&in_words(&proposal))?;
+        print(&in_words(&proposal, Timestamp::now()))?;
     }
     if proposal.changes {
         Err(Failure::Changes)
@@ -56,7 +63,7 @@ pub(super) fn run(instance: &Instance, args: &PlanArgs) -> Result<(), Failure> {
     }
 }
 
-fn in_words(proposal: &Proposal) -> String {
+fn in_words(proposal: &Proposal, now: Timestamp) -> String {
     let mut text = String::new();
     let policy = &proposal.policy;
     let _ = write!(
@@ -85,14 +92,17 @@ fn in_words(proposal: &Proposal) -> String {
             action,
             ..
         } = &hit.rule;
-        let hits = hits(&hit.hits);
+        let hits = hits(&hit.hits, now);
         format!("- {id}: {interface} {direction}, {action}; {hits}")
     });
     let changed = rules
         .changed
         .iter()
-        .map(|hit| changed(&hit.rule, &hit.hits));
-    let moved = rules.moved.iter().map(|hit| moved(&hit.rule, &hit.hits));
+        .map(|hit| changed(&hit.rule, &hits(&hit.hits, now)));
+    let moved = rules
+        .moved
+        .iter()
+        .map(|hit| moved(&hit.rule, &hits(&hit.hits, now)));
     let lines = rules.added.iter().map(added);
     let lines = lines.chain(removed).chain(changed).chain(moved);
     section(&mut text, "rules", lines);
@@ -127,15 +137,15 @@ fn added(rule: &RuleName) -> String {
     format!("+ {id}: {interface} {direction}, {action} (line {line})")
 }
 
-fn changed(ChangedRule { rule, fields }: &ChangedRule, found: &Hits) -> String {
-    let mut text = format!("~ {} (line {}); {}", rule.id, rule.line, hits(found));
+fn changed(ChangedRule { rule, fields }: &ChangedRule, hits: &str) -> String {
+    let mut text = format!("~ {} (line {}); {hits}", rule.id, rule.line);
     for change in fields {
         let _ = write!(text, "\n      {}", field(change));
     }
     text
 }
 
-fn moved(moved: &MovedRule, found: &Hits) -> String {
+fn moved(moved: &MovedRule, hits: &str) -> String {
     let place = |behind: &Option<String>| {
         behind
             .as_ref()
@@ -154,7 +164,7 @@ fn moved(moved: &MovedRule, found: &Hits) -> String {
         rule.line,
         place(behind),
         place(was_behind),
-        hits(found)
+        hits
     )
 }
 
@@ -212,9 +222,8 @@ fn list(words: &[String]) -> String {
     }
 }
 
-/// What is known of when a rule was hit last: that it was at all, and, if somebody watched,
-/// how often meanwhile.
-fn hits(hits: &Hits) -> String {
+/// What a rule was hit by, and, as far as somebody watched, when last and how often meanwhile.
+fn hits(hits: &Hits, now: Timestamp) -> String {
     let mut text = match (hits.own.packets, hits.replies.packets) {
         (0, 0) => "never hit".to_owned(),
         (packets, 0) => format!("hit by {}", counted(packets, "packet")),
@@ -224,6 +233,9 @@ fn hits(hits: &Hits) -> String {
             counted(replies, "reply")
         ),
     };
+    if hits.own.packets + hits.replies.packets > 0 {
+        text += &last_hit(&hits.last, now);
+    }
     if let Some(sample) = hits.sample {
         let packets = match sample.packets {
             0 => "none".to_owned(),
@@ -232,6 +244,30 @@ fn hits(hits: &Hits) -> String {
         let _ = write!(text, ", {packets} in the last {} s", sample.seconds);
     }
     text
+}
+
+/// When something was hit last, as exactly as is known.
+fn last_hit(last: &LastHit, now: Timestamp) -> String {
+    match (last.after.zip(last.until), last.since) {
+        (Some((after, until)), _) if until.duration_since(after) <= CLOSE => {
+            format!(", last {}", ago(now.duration_since(after)))
+        }
+        (Some((after, until)), _) => format!(", last between {after} and {until}"),
+        (None, Some(since)) => format!(", not since {since} (watched since then)"),
+        (None, None) => String::new(),
+    }
+}
+
+/// `3 minutes ago`.
+fn ago(passed: SignedDuration) -> String {
+    let seconds = passed.as_secs().max(1).unsigned_abs();
+    let units = [("day", 86_400), ("hour", 3600), ("minute", 60)];
+    // Two of a unit are the least that says enough.
+    let unit = units.iter().find(|(_, length)| seconds >= 2 * length);
+    match unit {
+        Some((unit, length)) => format!("{} ago", counted(seconds / length, unit)),
+        None => format!("less than {seconds} s ago"),
+    }
 }
 
 fn device(change: &DeviceChange) -> String {

@@ -1,6 +1,7 @@
 //! `edge-filter run`: the daemon.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::RunArgs;
 use super::failure::Failure;
@@ -30,5 +31,12 @@ pub(super) fn run(
         }),
         None => None,
     };
-    Ok(daemon::run(instance, given, management)?)
+    let every = Duration::from_secs(args.watch.into());
+    Ok(daemon::run(
+        instance,
+        given,
+        management,
+        every,
+        args.debug_bpf,
+    )?)
 }

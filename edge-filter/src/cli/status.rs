@@ -31,6 +31,10 @@ fn in_words(status: &Status) -> String {
                 "policy '{}' (sha256 {:.12}), generation {}, applied at {:.0}\n",
                 policy.name, policy.hash, policy.generation, policy.applied_at
             );
+            if policy.diagnostics {
+                text += "its programs carry the diagnostics of `edge-filter run --debug-bpf`, which \
+                         ends them; so does `edge-filter apply`\n\n";
+            }
         }
         None if status.hooks.is_empty() => return text + "nothing is enforced\n",
         None if status.trial.is_some() => text.push_str("nothing is enforced\n\n"),

@@ -16,18 +16,21 @@
 //! 4. *The policy* that it was started with is applied, or what was committed last is
 //!    looked after; where that cannot be read any more, the policy of last resort is.
 //! 5. *Readiness* is told ([`notify`]), when that has been done or has failed with a reason.
-//! 6. From then on it *runs* ([`serve`]).
+//! 6. From then on it *runs* ([`serve`]), and looks at the counters now and then ([`watch`]).
 
+mod debug;
 mod log;
 mod notify;
 mod pace;
 pub mod privileges;
 mod serve;
+mod watch;
 mod words;
 mod work;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compile::budget::Budget;
 use crate::generation::Instance;
@@ -55,8 +58,9 @@ pub struct Given {
     pub budget: Budget,
 }
 
-/// Runs until SIGTERM or SIGINT. Where what was committed last cannot be read, `management`
-/// holds what is let in.
+/// Runs until SIGTERM or SIGINT, and looks at the counters `every` so often; with `debug`, has
+/// the programs say what becomes of frames. Where what was
+/// committed last cannot be read, `management` holds what is let in.
 ///
 /// # Errors
 /// It cannot begin: a privilege cannot be given up, or it cannot listen, or the policy
@@ -65,6 +69,8 @@ pub fn run(
     instance: &Instance,
     given: Option<Given>,
     management: Management,
+    every: Duration,
+    debug: bool,
 ) -> Result<(), KernelError> {
     privileges::give_up()?;
     let log = Log::to_stderr();
@@ -74,5 +80,11 @@ pub fn run(
         .enable_time()
         .build()
         .map_err(starting)?;
-    runtime.block_on(serve::serve(instance, given, management, log))
+    runtime.block_on(serve::serve(
+        instance,
+        given,
+        management,
+        (every, debug),
+        log,
+    ))
 }

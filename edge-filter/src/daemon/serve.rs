@@ -9,14 +9,16 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::Given;
+use super::debug::{self, Debug};
 use super::log::{Log, Priority};
 use super::notify::Notifier;
 use super::pace::Pace;
+use super::watch::{self, Watch};
 use super::words::{first_line, in_words};
 use super::work::{Found, Mended, Reloaded, look, mend, reload};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::Followed;
+use crate::generation::keep::{Followed, Standing, diagnose};
 use crate::generation::last_good::{Ground, Management, Ready};
 use crate::kernel::KernelError;
 use crate::kernel::link_events::LinkEvents;
@@ -39,6 +41,9 @@ enum Outcome {
     Looked(Found),
     Mended(Mended),
     Reloaded(Vec<String>, Reloaded),
+    Watched(watch::Looked),
+    /// What became of replacing the programs of a generation by ones that say what they do.
+    Diagnosed(u64, Result<Option<Applied>, KernelError>),
 }
 
 struct Daemon<'a> {
@@ -48,6 +53,8 @@ struct Daemon<'a> {
     log: Log,
     notifier: Notifier,
     pace: Pace,
+    watch: Watch,
+    debug: Debug,
     work: Option<Work>,
     /// The given policy is to be applied, as soon as nothing else is done.
     reload: bool,
@@ -71,6 +78,7 @@ pub(super) async fn serve(
     instance: &Instance,
     given: Option<Given>,
     management: Management,
+    (every, debug): (Duration, bool),
     log: Log,
 ) -> Result<(), KernelError> {
     let mut events = LinkEvents::listen()?;
@@ -89,6 +97,8 @@ pub(super) async fn serve(
         log,
         notifier: Notifier::new(log),
         pace: Pace::new(Instant::now()),
+        watch: Watch::new(every, Instant::now()),
+        debug: Debug::new(debug),
         work: None,
         unready: true,
         started: false,
@@ -97,9 +107,11 @@ pub(super) async fn serve(
         status: String::new(),
         said: None,
     };
+    let mut hearing = daemon.debug.is_wanted().then(|| interval(debug::PAUSE));
     loop {
         daemon.begin_due();
-        let (next, is_idle) = (daemon.pace.next(), daemon.work.is_none());
+        let next = daemon.pace.next().min(daemon.watch.next());
+        let is_idle = daemon.work.is_none();
         tokio::select! {
             _ = terminated.recv() => break,
             _ = interrupted.recv() => break,
@@ -111,6 +123,7 @@ pub(super) async fn serve(
             outcome = finished(&mut daemon.work) => daemon.conclude(outcome?)?,
             () = sleep_until(next.into()), if is_idle => {}
             () = tick(&mut watchdog) => daemon.tell_watchdog(),
+            () = tick(&mut hearing) => daemon.debug.flush(),
         }
     }
     daemon.end().await
@@ -120,10 +133,10 @@ fn listen(kind: SignalKind) -> Result<Signal, KernelError> {
     signal(kind).map_err(|error| KernelError::new("listen for signals").because(error))
 }
 
-/// The watchdog's next tick; never where there is none.
-async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
-    match watchdog {
-        Some(watchdog) => drop(watchdog.tick().await),
+/// The next tick; never where there is none.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
     }
 }
@@ -155,6 +168,9 @@ impl Daemon<'_> {
             self.pace.look(now);
             let management = self.management.clone();
             self.begin(move |instance| Outcome::Looked(look(instance, &management)));
+        } else if self.watch.next() <= now {
+            let known = self.watch.begin(now);
+            self.begin(|instance| Outcome::Watched(watch::look(instance, known)));
         }
     }
 
@@ -190,6 +206,17 @@ impl Daemon<'_> {
             Outcome::Looked(found) => self.looked(found)?,
             Outcome::Mended(mended) => self.mended(mended),
             Outcome::Reloaded(warnings, reloaded) => self.reloaded(&warnings, reloaded),
+            Outcome::Diagnosed(generation, diagnosed) => self.diagnosed(generation, diagnosed),
+            Outcome::Watched(looked) => {
+                if let Some(error) = self.watch.conclude(looked) {
+                    let text = format!("when counters move last is not known: {error}");
+                    self.log.say(Priority::Warning, &text);
+                }
+                // No event says that somebody has replaced the programs.
+                if self.debug.is_wanted() {
+                    self.pace.event(Instant::now());
+                }
+            }
         }
         Ok(())
     }
@@ -225,7 +252,45 @@ impl Daemon<'_> {
             self.begin(move |instance| Outcome::Mended(mend(instance, &management, missing)));
             return Ok(());
         }
-        self.tell(&in_words(&standing, self.ground.as_ref()), false)
+        self.tell(&in_words(&standing, self.ground.as_ref()), false)?;
+        self.debug(&standing);
+        Ok(())
+    }
+
+    /// Sees to it that the programs say what they do, if that is wanted, and are heard.
+    fn debug(&mut self, standing: &Standing) {
+        let generation = standing.generation;
+        match self.debug.next(standing) {
+            debug::Next::Nothing => {}
+            debug::Next::Replace => {
+                self.begin(move |instance| {
+                    Outcome::Diagnosed(generation, diagnose(instance, true))
+                });
+            }
+            debug::Next::Listen => {
+                if let Err(error) = self.debug.listen(self.instance, generation, self.log) {
+                    self.debug.failed(generation);
+                    self.log.say(Priority::Error, &format!("error: {error}"));
+                }
+            }
+        }
+    }
+
+    fn diagnosed(&mut self, generation: u64, diagnosed: Result<Option<Applied>, KernelError>) {
+        match diagnosed {
+            Ok(Some(applied)) => {
+                self.say_applied("with diagnostics", &applied);
+                // Who is to be listened to is seen then.
+                self.pace.event(Instant::now());
+            }
+            // A trial has begun in the meantime, or somebody took everything away.
+            Ok(None) => {}
+            Err(error) => {
+                self.debug.failed(generation);
+                let text = format!("error: {error}\n  there are no diagnostics");
+                self.log.say(Priority::Error, &text);
+            }
+        }
     }
 
     /// Says what there is to stand on, if that is news, and what was done for it.
@@ -386,8 +451,17 @@ impl Daemon<'_> {
         if self.work.is_some() {
             let outcome = finished(&mut self.work).await?;
             self.unready = false;
-            if !matches!(outcome, Outcome::Looked(_)) {
+            if !matches!(outcome, Outcome::Looked(_) | Outcome::Watched(_)) {
                 self.conclude(outcome)?;
+            }
+        }
+        if self.debug.is_wanted() {
+            self.debug.flush();
+            self.begin(|instance| Outcome::Diagnosed(0, diagnose(instance, false)));
+            if let Outcome::Diagnosed(_, Err(error)) = finished(&mut self.work).await? {
+                let text =
+                    format!("error: {error}\n  help: `edge-filter apply` ends the diagnostics");
+                self.log.say(Priority::Error, &text);
             }
         }
         let text = "ended; what is enforced stays enforced";

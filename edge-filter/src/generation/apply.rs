@@ -42,6 +42,8 @@ pub(super) struct Manner {
     pub(super) repairs: Option<u64>,
     /// The devices that are not there.
     pub(super) absent: Absent,
+    /// Whether its programs say what becomes of frames.
+    pub(super) diagnostics: bool,
     /// Whether it is the policy of last resort, by which no emergency ends.
     pub(super) last_resort: bool,
 }

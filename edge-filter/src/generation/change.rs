@@ -13,7 +13,7 @@ use super::trial;
 use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::device::XdpMode;
 use crate::kernel::flow_table::FlowTable;
-use crate::kernel::object::{self, LoadedProgram};
+use crate::kernel::object::{self, Beside, LoadedProgram};
 use crate::kernel::offload::takes_vlan_tags_off;
 use crate::kernel::pins::{AttachmentPin, Kind};
 use crate::kernel::site::Site;
@@ -37,6 +37,8 @@ pub(super) struct Change {
     successor: Option<PathBuf>,
     /// and when that is.
     deadline: Option<SinceBoot>,
+    /// Whether the program says what becomes of frames.
+    diagnostics: bool,
 }
 
 /// What the programs of a generation are loaded with.
@@ -47,6 +49,7 @@ pub(super) struct Loading<'a> {
     pub(super) sites: Sites,
     pub(super) flows: Option<&'a FlowTable>,
     pub(super) on_trial: bool,
+    pub(super) diagnostics: bool,
 }
 
 /// The attachment that a hook has, and the program that it runs.
@@ -106,6 +109,7 @@ impl Change {
             sites,
             flows,
             on_trial,
+            diagnostics,
         } = loading;
         let own = former.iter().position(|former| former.is_of(&plan));
         let present = match own.map(|number| former.swap_remove(number)) {
@@ -127,7 +131,8 @@ impl Change {
         let successor = on_trial
             .then(|| trial::prepare(instance, generation, device, direction, decides))
             .transpose()?;
-        let program = load(&plan, site, flows, successor.as_deref())?;
+        let beside = beside(successor.as_deref(), diagnostics);
+        let program = load(&plan, site, flows, beside)?;
         Ok(Self {
             plan,
             program,
@@ -138,6 +143,7 @@ impl Change {
             created: None,
             successor,
             deadline: None,
+            diagnostics,
         })
     }
 
@@ -195,7 +201,8 @@ impl Change {
             Site::Xdp(_) => Site::Xdp(XdpMode::Generic),
             Site::Tcx | Site::Clsact => Site::Clsact,
         };
-        self.program = load(&self.plan, self.site, flows, self.successor.as_deref())?;
+        let beside = beside(self.successor.as_deref(), self.diagnostics);
+        self.program = load(&self.plan, self.site, flows, beside)?;
         if let Some(deadline) = self.deadline {
             self.program.set_deadline(deadline)?;
         }
@@ -329,14 +336,23 @@ fn moves(direction: Direction) -> &'static str {
     }
 }
 
+/// What a program does beside filtering. One on trial says nothing.
+fn beside(successor: Option<&Path>, diagnostics: bool) -> Beside<'_> {
+    match successor {
+        Some(successor) => Beside::Trial(successor),
+        None if diagnostics => Beside::Diagnostics,
+        None => Beside::Nothing,
+    }
+}
+
 /// Loads the program of `plan` for `site`.
 fn load(
     plan: &HookPlan,
     site: Site,
     flows: Option<&FlowTable>,
-    successor: Option<&Path>,
+    beside: Beside<'_>,
 ) -> Result<LoadedProgram, KernelError> {
     let software_lengths = site == Site::Xdp(XdpMode::Generic);
     let direction = plan.direction;
-    object::load_for(&plan.image, direction, software_lengths, flows, successor)
+    object::load_for(&plan.image, direction, software_lengths, flows, beside)
 }

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::attached::{self, Attached, as_word};
+use super::last_hits::{LastHits, Moment};
 use super::reading::steadily;
 use super::record::{HookRecord, PolicyRecord, SlotRecord, TallyEntry};
 use super::{Instance, tally};
@@ -48,6 +50,8 @@ pub struct HookCounters {
     /// The sum of the counters.
     #[serde(flatten)]
     pub sum: Count,
+    /// The first look of a daemon that watches when counters move; null without one.
+    pub watched_since: Option<Timestamp>,
     /// The counters: rules in file order, then everything else.
     pub counters: Vec<CounterReport>,
 }
@@ -61,9 +65,32 @@ pub struct CounterReport {
     /// What it counted.
     #[serde(flatten)]
     pub count: Count,
+    /// The look that saw that the last packet had come; null if none has come since somebody
+    /// watches.
+    pub last_hit: Option<Timestamp>,
 }
 
-/// What was counted since the instance was first applied.
+/// What was counted since the instance was first applied, and when last, as far as that is
+/// known.
+///
+/// # Errors
+/// As [`counters`].
+pub fn counters_with_last_hits(instance: &Instance) -> Result<Counters, KernelError> {
+    let mut counters = counters(instance)?;
+    let Some(known) = LastHits::known(instance, &counters, Moment::now()?) else {
+        return Ok(counters);
+    };
+    for hook in &mut counters.hooks {
+        hook.watched_since = known.since(&hook.device, hook.direction);
+        for counter in &mut hook.counters {
+            let last = known.of(&hook.device, hook.direction, &counter.slot.id);
+            counter.last_hit = last.until;
+        }
+    }
+    Ok(counters)
+}
+
+/// What was counted since the instance was first applied, and not when.
 ///
 /// # Errors
 /// The kernel or the state directory cannot be read.
@@ -139,6 +166,7 @@ fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
     let current = hook.counters.iter().map(|slot| CounterReport {
         slot: slot.clone(),
         count: counted.get(&*slot.id).copied().unwrap_or_default(),
+        last_hit: None,
     });
     // Ids that only earlier generations had; without them the sum would not hold.
     let former = own
@@ -147,6 +175,7 @@ fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
         .map(|entry| CounterReport {
             slot: entry.slot.clone(),
             count: entry.count,
+            last_hit: None,
         });
     let mut counters: Vec<CounterReport> = current.chain(former).collect();
     counters.sort_by_key(|counter| counter.slot.kind != "rule" && counter.slot.kind != "audit");
@@ -159,6 +188,7 @@ fn hook_counters(hook: &HookRecord, totals: &[TallyEntry]) -> HookCounters {
         device: hook.device.clone(),
         direction: hook.direction,
         sum,
+        watched_since: None,
         counters,
     }
 }

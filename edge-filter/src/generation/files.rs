@@ -128,6 +128,23 @@ fn unwritten(path: &Path, error: io::Error) -> KernelError {
         .try_this(remedy)
 }
 
+/// Writes what may be lost: replaced whole, but not flushed to the disk, and only into a
+/// directory that is there.
+pub(super) fn note<T: Serialize>(path: &Path, value: &T) -> Result<(), KernelError> {
+    let temporary = path.with_extension(UNFINISHED);
+    let written = serde_json::to_vec(value)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(&temporary, text))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        let remedy = remedy(&error);
+        KernelError::new(format!("write {}", path.display()))
+            .because(error)
+            .try_this(remedy)
+    })
+}
+
 /// Removes a file, if it is there.
 pub(super) fn remove(path: &Path) -> Result<(), KernelError> {
     match fs::remove_file(path) {

@@ -42,6 +42,8 @@ pub struct Standing {
     pub absent: Vec<String>,
     /// How long its trial lasts, if it is one.
     pub trial_ends_in: Option<Duration>,
+    /// Whether its programs say what becomes of frames.
+    pub diagnostics: bool,
 }
 
 /// A device that should be filtered and is not.
@@ -99,6 +101,8 @@ struct Intent {
     trial: Option<TrialRecord>,
     filtered: Vec<String>,
     missing: Vec<Missing>,
+    /// Whether its programs say what becomes of frames; none where it has no record.
+    diagnostics: Option<bool>,
     absent: Vec<String>,
 }
 
@@ -121,6 +125,7 @@ pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
             trial_ends_in: intent
                 .trial
                 .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
+            diagnostics: intent.diagnostics.unwrap_or(false),
         }))
     })
 }
@@ -173,25 +178,30 @@ fn restore(instance: &Instance, only: Option<&str>) -> Result<Option<Applied>, K
         if wanted.is_empty() {
             return Ok(None);
         }
-        let policy = intent.policy.read(intent.generation, intent.applied_at)?;
-        let devices: Overrides = intent.devices.clone().into_iter().collect();
         let leaves =
             |name: &str| others.iter().any(|other| other.device == name) || !device::is_there(name);
-        // It had room when it was applied.
-        let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;
-        let source = Source {
-            policy: &policy,
-            text: &intent.policy.text,
+        intent.enforce_again(instance, leaves, false).map(Some)
+    })
+}
+
+/// Has the programs say what becomes of frames, or no longer: the same policy once more, as
+/// by a repair. None if they do so already, if a trial is running, or if nothing is enforced.
+///
+/// # Errors
+/// As [`restore`].
+pub fn diagnose(instance: &Instance, diagnostics: bool) -> Result<Option<Applied>, KernelError> {
+    locked(instance, || {
+        history::catch_up(instance)?;
+        let Some(intent) = Intent::read(instance)? else {
+            return Ok(None);
         };
-        let manner = Manner {
-            sites: intent.sites,
-            restores: intent.restores,
-            continues: intent.trial,
-            repairs: Some(intent.generation),
-            absent,
-            ..Manner::default()
-        };
-        enforce(instance, source, plans, manner).map(Some)
+        if intent.trial.is_some() || intent.diagnostics != Some(!diagnostics) {
+            return Ok(None);
+        }
+        let leaves = |name: &str| !device::is_there(name);
+        intent
+            .enforce_again(instance, leaves, diagnostics)
+            .map(Some)
     })
 }
 
@@ -271,6 +281,7 @@ impl Intent {
                 trial: None,
                 filtered: Vec::new(),
                 missing: Vec::new(),
+                diagnostics: None,
                 absent: Vec::new(),
             }
         };
@@ -278,6 +289,7 @@ impl Intent {
         let record = records
             .iter()
             .find(|record| record.generation == intent.generation);
+        intent.diagnostics = record.map(|record| record.diagnostics);
         intent.look(record, &attached);
         Ok(Some(intent))
     }
@@ -297,8 +309,36 @@ impl Intent {
             trial: record.trial,
             filtered: Vec::new(),
             missing: Vec::new(),
+            diagnostics: None,
             absent: Vec::new(),
         }
+    }
+
+    /// Enforces its policy again, but not on the devices that `leaves` names.
+    fn enforce_again(
+        &self,
+        instance: &Instance,
+        leaves: impl Fn(&str) -> bool,
+        diagnostics: bool,
+    ) -> Result<Applied, KernelError> {
+        let policy = self.policy.read(self.generation, self.applied_at)?;
+        let devices: Overrides = self.devices.clone().into_iter().collect();
+        // It had room when it was applied.
+        let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;
+        let source = Source {
+            policy: &policy,
+            text: &self.policy.text,
+        };
+        let manner = Manner {
+            sites: self.sites,
+            restores: self.restores,
+            continues: self.trial,
+            repairs: Some(self.generation),
+            absent,
+            diagnostics,
+            ..Manner::default()
+        };
+        enforce(instance, source, plans, manner)
     }
 
     /// A device that was renamed stays filtered, in its role; its former name is still one

@@ -3,7 +3,8 @@
 //! A generation is applied whole or not at all ([`apply`]): every program is
 //! loaded and verified before the first device changes hands, and the one before
 //! goes on enforcing if anything fails. Programs and tables are never changed,
-//! only replaced; what outlives a generation is what it counted ([`tally`]).
+//! only replaced; what outlives a generation is what it counted ([`tally`]), and, while the
+//! daemon runs, when ([`last_hits`]).
 //! [`record`] keeps on disk what the kernel does not know: the names.
 //!
 //! [`difference`] compares policies, [`proposal`] says what one would change about what is
@@ -27,6 +28,7 @@ mod flows;
 pub mod history;
 pub mod keep;
 pub mod last_good;
+pub mod last_hits;
 mod leftovers;
 mod next;
 mod owner;

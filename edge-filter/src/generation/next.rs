@@ -71,6 +71,7 @@ impl<'a> Next<'a> {
             sites: self.manner.sites,
             flows: self.flows.as_ref().map(Flows::table),
             on_trial: self.manner.is_trial(),
+            diagnostics: self.manner.diagnostics,
         };
         for plan in plans {
             let change = Change::load(plan, loading, former)?;
@@ -264,6 +265,7 @@ impl<'a> Next<'a> {
         record.restores = self.manner.restores;
         record.repairs = self.manner.repairs;
         record.absent = self.manner.absent.clone();
+        record.diagnostics = self.manner.diagnostics && self.trial.is_none();
         Ok(record)
     }
 

@@ -1,6 +1,7 @@
 //! What another policy would change about what is enforced now, as `plan` reports it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::Instance;
 use super::attached::enforced;
 use super::counted::{Counters, counters};
 use super::difference::{ChangedRule, Difference, FieldChange, MovedRule, RuleName};
+use super::last_hits::{LastHit, LastHits, Moment};
 use super::plan::HookPlan;
 use super::status::{HookStatus, Status, status};
 use crate::kernel::KernelError;
@@ -83,8 +85,7 @@ pub struct Hit<R> {
     pub hits: Hits,
 }
 
-/// What a rule has counted on all its devices since the instance was first applied. When
-/// the last packet came is not known: that would cost every packet a clock.
+/// What a rule has counted on all its devices since the instance was first applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Hits {
     /// What it decided itself; in audit mode, what it would have dropped.
@@ -92,6 +93,9 @@ pub struct Hits {
     pub own: Count,
     /// The replies to that, which would end with it.
     pub replies: Count,
+    /// When it was hit last, by a packet or a reply, as far as the daemon watched.
+    #[serde(flatten)]
+    pub last: LastHit,
     /// What came while `plan` watched; null if it did not.
     pub sample: Option<Sample>,
 }
@@ -212,7 +216,7 @@ struct Watched {
 
 impl Watched {
     fn of(instance: &Instance, seconds: Option<u32>) -> Result<Self, KernelError> {
-        let before = by_rule(&counters(instance)?);
+        let before = hits_now(instance)?;
         let Some(seconds) = seconds else {
             return Ok(Self {
                 hits: before,
@@ -220,7 +224,7 @@ impl Watched {
             });
         };
         thread::sleep(Duration::from_secs(seconds.into()));
-        let mut hits = by_rule(&counters(instance)?);
+        let mut hits = hits_now(instance)?;
         for (id, hits) in &mut hits {
             // Less than before where counting began anew meanwhile.
             let before = before.get(id).map_or(0, Hits::packets);
@@ -257,23 +261,47 @@ impl Hits {
     }
 }
 
+fn hits_now(instance: &Instance) -> Result<HashMap<String, Hits>, KernelError> {
+    let counters = counters(instance)?;
+    let known = LastHits::known(instance, &counters, Moment::now()?);
+    Ok(by_rule(&counters, known.as_ref()))
+}
+
 /// The counters of rules, over all hooks: a rule has replies on others than its own.
-fn by_rule(counters: &Counters) -> HashMap<String, Hits> {
+fn by_rule(counters: &Counters, known: Option<&LastHits>) -> HashMap<String, Hits> {
     let mut hits: HashMap<String, Hits> = HashMap::new();
-    for counter in counters.hooks.iter().flat_map(|hook| &hook.counters) {
-        let (id, count) = (&*counter.slot.id, counter.count);
-        match &*counter.slot.kind {
-            "rule" => hits.entry(id.to_owned()).or_default().own += count,
-            "audit" => {
-                let rule = id.strip_prefix("audit:").unwrap_or(id);
-                hits.entry(rule.to_owned()).or_default().own += count;
+    for (hook, counter) in counters
+        .hooks
+        .iter()
+        .flat_map(|hook| hook.counters.iter().map(move |counter| (hook, counter)))
+    {
+        let id = &*counter.slot.id;
+        let (rule, is_reply) = match &*counter.slot.kind {
+            "rule" => (id, false),
+            "audit" => (id.strip_prefix("audit:").unwrap_or(id), false),
+            "reply" => (id.strip_suffix("/reply").unwrap_or(id), true),
+            _ => continue,
+        };
+        let last = known.map_or_else(LastHit::default, |known| {
+            known.of(&hook.device, hook.direction, id)
+        });
+        let hits = match hits.entry(rule.to_owned()) {
+            Entry::Occupied(entry) => {
+                let hits = entry.into_mut();
+                hits.last = hits.last.and(last);
+                hits
             }
-            "reply" => {
-                let rule = id.strip_suffix("/reply").unwrap_or(id);
-                hits.entry(rule.to_owned()).or_default().replies += count;
-            }
-            _ => {}
-        }
+            Entry::Vacant(entry) => entry.insert(Hits {
+                last,
+                ..Hits::default()
+            }),
+        };
+        let sum = if is_reply {
+            &mut hits.replies
+        } else {
+            &mut hits.own
+        };
+        *sum += counter.count;
     }
     hits
 }

@@ -4,7 +4,7 @@
 //! changed. `tally.json` holds what earlier generations counted. `history/N.json` is
 //! written when generation N enforces everywhere and is no trial: the newest one holds
 //! the last good policy. Every file is replaced whole, so that a crash leaves the old one
-//! or the new one.
+//! or the new one. `last-hits.json` is what the daemon has seen, and may be lost.
 //!
 //! While the state directory cannot be used, all of this lies in memory
 //! ([`super::emergency`]).
@@ -17,11 +17,12 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-mod words;
+pub(super) mod words;
 
 use super::emergency;
 use super::files::{self, Staged};
 use super::history::Committed;
+use super::last_hits::LastHits;
 use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
@@ -82,6 +83,9 @@ pub struct Record {
     /// filtered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<u64>,
+    /// Whether its programs say what becomes of frames.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub diagnostics: bool,
 }
 
 /// The trial of a generation.
@@ -182,6 +186,7 @@ impl Record {
             restores: None,
             absent: Absent::new(),
             repairs: None,
+            diagnostics: false,
         }
     }
 
@@ -286,6 +291,7 @@ fn is_false(value: &bool) -> bool {
 pub(super) const GENERATIONS: &str = "generations";
 pub(super) const HISTORY: &str = "history";
 pub(super) const TALLY: &str = "tally.json";
+const LAST_HITS: &str = "last-hits.json";
 
 impl StateDir {
     /// The state directory at `path`, which need not exist.
@@ -401,6 +407,34 @@ impl StateDir {
         files::write(&self.place().join(TALLY), tally)
     }
 
+    /// When counters moved last; none if nobody watched, or if what is there cannot be read.
+    #[must_use]
+    pub fn last_hits(&self) -> Option<LastHits> {
+        files::read(&self.place().join(LAST_HITS)).ok().flatten()
+    }
+
+    /// Whether somebody keeps when counters moved last.
+    #[must_use]
+    pub fn has_last_hits(&self) -> bool {
+        files::stamp(&self.place().join(LAST_HITS)).is_some()
+    }
+
+    /// Keeps when counters moved last. A crash of the machine may lose it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_last_hits(&self, hits: &LastHits) -> Result<(), KernelError> {
+        files::note(&self.place().join(LAST_HITS), hits)
+    }
+
+    /// Forgets when counters moved last.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget_last_hits(&self) -> Result<(), KernelError> {
+        files::remove(&self.place().join(LAST_HITS))
+    }
+
     /// Removes what a process that was killed has left half written.
     ///
     /// # Errors
@@ -463,6 +497,7 @@ impl StateDir {
 fn clear_present(place: &Path) -> Result<(), KernelError> {
     files::clear(&place.join(GENERATIONS))?;
     files::clear(&place.join(TALLY))?;
+    files::clear(&place.join(LAST_HITS))?;
     files::sweep(place)
 }
 

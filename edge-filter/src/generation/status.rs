@@ -46,6 +46,8 @@ pub struct EnforcedPolicy {
     pub applied_at: Timestamp,
     /// When it reverts by itself; null if it is not on trial.
     pub confirm_deadline: Option<Timestamp>,
+    /// Whether its programs say what becomes of frames.
+    pub diagnostics: bool,
 }
 
 /// A trial.
@@ -131,6 +133,7 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
         generation: record.generation,
         applied_at: record.applied_at,
         confirm_deadline: record.trial.map(|trial| trial.deadline),
+        diagnostics: record.diagnostics,
     });
     let trial = on_trial(&attached).and_then(|trial| {
         let record = records

@@ -14,6 +14,7 @@ pub mod conntrack;
 mod constants;
 pub mod counters;
 pub mod device;
+pub mod diagnostics;
 mod error;
 mod exhausted;
 pub mod flow_table;

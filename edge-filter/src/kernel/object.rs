@@ -20,6 +20,7 @@ use object::pod;
 use super::KernelError;
 use super::constants;
 use super::counters::{self, Count, Layout};
+use super::diagnostics;
 use super::flow_table::FlowTable;
 use super::refused::{refused, unmade};
 use super::sections::{self, words};
@@ -43,6 +44,8 @@ enum Entry {
     Pass,
     /// Lets everything pass, on trial.
     Open,
+    /// Judges by a policy, and says how.
+    Debug,
 }
 
 /// The section of the counters, and the map that it becomes.
@@ -53,6 +56,24 @@ const SEED: &str = "edge_filter_seed";
 
 /// `XDP_PASS`, include/uapi/linux/bpf.h.
 const XDP_PASS: u32 = 2;
+
+/// What a program does beside filtering.
+#[derive(Debug, Clone, Copy)]
+pub enum Beside<'p> {
+    /// Nothing.
+    Nothing,
+    /// It is on trial: from [`LoadedProgram::set_deadline`] on, and until then, it hands over
+    /// to the program in the array that is pinned there.
+    Trial(&'p Path),
+    /// It says what becomes of frames ([`super::diagnostics`]).
+    Diagnostics,
+}
+
+/// What the map of [`super::diagnostics`] takes where nobody listens, bytes: the kernel
+/// rounds it up to a page.
+const SILENCE: u32 = 4096;
+/// And where somebody does: some hundred lines.
+const SPEECH: u32 = 1 << 17;
 
 /// A program in the kernel, over the tables of one image, attached nowhere yet.
 #[derive(Debug)]
@@ -82,6 +103,8 @@ impl Entry {
             (Self::Pass, Direction::Outbound) => "edge_filter_pass_out",
             (Self::Open, Direction::Inbound) => "edge_filter_open_in",
             (Self::Open, Direction::Outbound) => "edge_filter_open_out",
+            (Self::Debug, Direction::Inbound) => "edge_filter_debug_in",
+            (Self::Debug, Direction::Outbound) => "edge_filter_debug_out",
         }
     }
 }
@@ -98,11 +121,10 @@ pub fn load(
     software_lengths: bool,
     flows: Option<&FlowTable>,
 ) -> Result<LoadedProgram, KernelError> {
-    load_for(image, direction, software_lengths, flows, None)
+    load_for(image, direction, software_lengths, flows, Beside::Nothing)
 }
 
-/// The same. With `successor`, it is on trial: from [`LoadedProgram::set_deadline`] on, and
-/// until then, it hands over to the program in the array that is pinned there.
+/// The same, with something `beside`.
 ///
 /// # Errors
 /// As above.
@@ -111,7 +133,7 @@ pub fn load_for(
     direction: Direction,
     software_lengths: bool,
     flows: Option<&FlowTable>,
-    successor: Option<&Path>,
+    beside: Beside<'_>,
 ) -> Result<LoadedProgram, KernelError> {
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
@@ -153,12 +175,17 @@ pub fn load_for(
     .collect::<Vec<_>>();
     let object = sections::with_contents(OBJECT, &tables)
         .map_err(|error| KernelError::new("read the BPF object").because(error))?;
-    let entry = successor.map_or(Entry::Filter, |_| Entry::Trial);
+    let (entry, successor, speech) = match beside {
+        Beside::Nothing => (Entry::Filter, None, SILENCE),
+        Beside::Trial(successor) => (Entry::Trial, Some(successor), SILENCE),
+        Beside::Diagnostics => (Entry::Debug, None, SPEECH),
+    };
     let ebpf = open(object, config, flows, successor, |loader| {
         loader.map_max_entries("COUNTERS", count(image.counters.len()));
         if image.config.get(Constant::Cached) != 0 {
             loader.map_max_entries("CACHE", BLOCKS);
         }
+        loader.map_max_entries(diagnostics::MAP, speech);
     })?;
     LoadedProgram::load(ebpf, direction, entry)
 }
@@ -246,6 +273,7 @@ fn open(
     let keys = flows.map_or([0; KEYS], |flows| keys(flows.seed()));
     let mut loader = EbpfLoader::new();
     loader.override_global("FLOW_KEYS", &keys, true);
+    loader.map_max_entries(diagnostics::MAP, SILENCE);
     sizes(&mut loader);
     if let Some(successor) = successor {
         loader.map_pin_path("PREVIOUS", successor);

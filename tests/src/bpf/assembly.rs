@@ -149,7 +149,7 @@ pub(crate) fn on_frame(data: Register, length: i32, work: &[u64]) -> io::Result<
 }
 
 /// Passes over `instructions` if `one > other`.
-const fn skip_if_greater(one: Register, other: Register, instructions: i16) -> u64 {
+pub(crate) const fn skip_if_greater(one: Register, other: Register, instructions: i16) -> u64 {
     encoded(0x2d, one, other, instructions, 0)
 }
 

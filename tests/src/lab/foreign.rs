@@ -20,6 +20,7 @@ const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_XDP: u32 = 37;
+const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
@@ -96,6 +97,16 @@ impl Foreign {
             XDP_FLAGS_SKB_MODE
         };
         self.link(end, BPF_XDP, flags)
+    }
+
+    /// One that was loaded elsewhere.
+    pub(super) fn of(program: OwnedFd) -> Self {
+        Self { program }
+    }
+
+    /// Attaches it by TCX to what arrives, behind XDP.
+    pub(super) fn attach_ingress(&self, end: &End) -> Result<ForeignLink> {
+        self.link(end, BPF_TCX_INGRESS, 0)
     }
 
     /// Attaches it by TCX to what leaves, before all others or behind them.

@@ -65,15 +65,27 @@ impl Injector {
 
     /// Sends one frame, as it stands.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::empty())
-            .with_context(|| format!("send a frame of {} bytes on {}", frame.len(), self.device))?;
+        let taken = self.offer(frame)?;
         ensure!(
-            sent == frame.len(),
-            "{} took {sent} of {} bytes",
-            self.device,
-            frame.len()
+            taken,
+            "send a frame of {} bytes on {}: it was dropped on its way out",
+            frame.len(),
+            self.device
         );
         Ok(())
+    }
+
+    /// Sends one frame, as it stands; whether the device took it. Not where a filter drops
+    /// what leaves, or the other end's ring is full (`packet_snd` of `net/packet/af_packet.c`
+    /// answers with `ENOBUFS` to both).
+    pub fn offer(&self, frame: &[u8]) -> Result<bool> {
+        let (length, device) = (frame.len(), self.device);
+        let sent = match send(self.socket.as_raw_fd(), frame, MsgFlags::empty()) {
+            Err(Errno::ENOBUFS) => return Ok(false),
+            sent => sent.with_context(|| format!("send a frame of {length} bytes on {device}"))?,
+        };
+        ensure!(sent == length, "{device} took {sent} of {length} bytes");
+        Ok(true)
     }
 }
 

@@ -21,6 +21,7 @@ fn hits(packets: u64, replies: u64, sample: Option<u64>) -> Hits {
     Hits {
         own: count(packets),
         replies: count(replies),
+        last: LastHit::default(),
         sample: sample.map(|packets| Sample {
             seconds: 5,
             packets,
@@ -30,6 +31,10 @@ fn hits(packets: u64, replies: u64, sample: Option<u64>) -> Hits {
 
 fn hit<R>(rule: R, hits: Hits) -> Hit<R> {
     Hit { rule, hits }
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
 }
 
 fn many(words: &[&str]) -> Value {
@@ -122,7 +127,52 @@ fn proposal() -> Proposal {
 
 #[test]
 fn everything_in_words() {
-    insta::assert_snapshot!(in_words(&proposal()));
+    insta::assert_snapshot!(in_words(&proposal(), time("2026-11-26T12:00:00Z")));
+}
+
+/// What is said of a rule that 5 packets hit, and that was watched as it says.
+fn watched(after: &str, until: &str, since: &str, now: &str) -> String {
+    let known = |text: &str| (!text.is_empty()).then(|| time(text));
+    let last = LastHit {
+        after: known(after),
+        until: known(until),
+        since: known(since),
+    };
+    super::hits(
+        &Hits {
+            last,
+            ..hits(5, 0, None)
+        },
+        time(now),
+    )
+}
+
+#[test]
+fn the_last_hit_is_told_as_exactly_as_it_is_known() {
+    let since = "2026-11-20T09:12:00Z";
+    let hit = |now| watched("2026-11-26T10:00:00Z", "2026-11-26T10:00:10Z", since, now);
+    let by = |text: &str| format!("hit by 5 packets, {text}");
+    for (now, expected) in [
+        ("2026-11-26T10:00:10Z", "last less than 10 s ago"),
+        ("2026-11-26T10:01:59Z", "last less than 119 s ago"),
+        ("2026-11-26T10:03:01Z", "last 3 minutes ago"),
+        ("2026-11-26T12:30:00Z", "last 2 hours ago"),
+        ("2026-12-24T10:00:10Z", "last 28 days ago"),
+        // A clock that was set back.
+        ("2026-11-26T09:00:00Z", "last less than 1 s ago"),
+    ] {
+        assert_eq!(hit(now), by(expected));
+    }
+    let now = "2026-11-26T12:00:00Z";
+    assert_eq!(
+        watched("2026-11-26T10:00:00Z", "2026-11-26T11:00:00Z", since, now),
+        by("last between 2026-11-26T10:00:00Z and 2026-11-26T11:00:00Z")
+    );
+    assert_eq!(
+        watched("", "", since, now),
+        by("not since 2026-11-20T09:12:00Z (watched since then)")
+    );
+    assert_eq!(watched("", "", "", now), "hit by 5 packets");
 }
 
 #[test]
@@ -137,7 +187,7 @@ fn nothing_in_words() {
         ..proposal()
     };
     assert_eq!(
-        in_words(&nothing),
+        in_words(&nothing, time("2026-11-26T12:00:00Z")),
         "policy 'next' (sha256 0123456789ab) in the place of nothing\n\nno change\n"
     );
 }

@@ -2,18 +2,18 @@
 
 macro_rules! word {
     ($name:ident, $type:ident: $($value:ident),+) => {
-        pub(super) mod $name {
+        pub(in crate::generation) mod $name {
             use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
             use crate::policy::$type;
-            pub(in super::super) fn serialize<S: Serializer>(
+            pub(in crate::generation) fn serialize<S: Serializer>(
                 value: &$type,
                 serializer: S,
             ) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(value.as_str())
             }
 
-            pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            pub(in crate::generation) fn deserialize<'de, D: Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<$type, D::Error> {
                 let word = String::deserialize(deserializer)?;
