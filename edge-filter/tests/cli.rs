@@ -185,7 +185,7 @@ fn tables_beyond_the_budget_are_refused() {
     insta::assert_snapshot!(steady(&all(&[
         "check config/lync-2013-edge.yaml --max-memory 6",
         "check config/lync-2013-edge.yaml --max-memory 6 --stats",
-        "check config/lync-2013-edge.yaml --max-memory 8",
+        "check config/lync-2013-edge.yaml --max-memory 10",
     ])));
     let output = run(&["check", policy, "--max-memory", "6", "--stats", "--json"]);
     assert_eq!(output.status.code(), Some(1));
