@@ -160,7 +160,7 @@ fn tables_beyond_the_budget_change_nothing() -> Result<()> {
     assert_enforced(&lab)?;
     // What it says it needs is enough.
     let mut command = lab.apply_command(&longer, Mode::Native)?;
-    expect_exit(command.args(["--max-memory", "4"]), 0)?;
+    expect_exit(command.args(["--max-memory", "6"]), 0)?;
     assert_enforced(&lab)
 }
 

@@ -99,7 +99,8 @@ pub fn files(lab: &Lab) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             let path = entry?.path();
             if path.is_dir() {
                 open.push(path);
-            } else {
+            } else if !path.ends_with("last-hits.json") {
+                // What a daemon has seen is written whenever something was counted.
                 found.insert(path.strip_prefix(&root)?.to_owned(), fs::read(&path)?);
             }
         }
