@@ -4,8 +4,9 @@
 use std::io::Write;
 
 use anyhow::Result;
-use edge_filter::generation::record::{PolicyRecord, Record, StateDir, Tally};
+use edge_filter::generation::record::{PolicyRecord, Record, Tally};
 use edge_filter::generation::sites::Sites;
+use edge_filter::generation::state_dir::StateDir;
 
 /// The generation whose record it writes.
 pub const GENERATION: u64 = 7;

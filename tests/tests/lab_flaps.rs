@@ -2,7 +2,7 @@
 //! and back, again and again: each stays filtered, `status` says so, every packet is counted
 //! once, and nothing is left behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -93,6 +93,14 @@ fn assert_nothing_left(lab: &Lab, before: &Standing) -> Result<()> {
     Ok(())
 }
 
+/// Another `apply` is as ever, and `detach` leaves nothing.
+fn assert_goes_on(lab: &Lab, policy: &Path, before: &Standing, mut probe: Probe<'_>) -> Result<()> {
+    lab.apply(policy, Mode::Native)?;
+    ensure!(probe.open()? == FIRST);
+    probe.settle()?;
+    assert_nothing_left(lab, before)
+}
+
 #[test]
 fn a_device_that_goes_down_and_up_stays_filtered() -> Result<()> {
     let (lab, policy) = enforcing()?;
@@ -107,11 +115,8 @@ fn a_device_that_goes_down_and_up_stays_filtered() -> Result<()> {
         probe.settle()?;
         before.assert_same(&lab)?;
     }
-    lab.apply(&policy, Mode::Native)?;
-    ensure!(probe.open()? == FIRST);
-    probe.settle()?;
     println!("down and up: {times} times");
-    assert_nothing_left(&lab, &before)
+    assert_goes_on(&lab, &policy, &before, probe)
 }
 
 #[test]
@@ -132,11 +137,8 @@ fn a_device_that_changes_its_name_stays_filtered() -> Result<()> {
         }
         before.assert_same(&lab)?;
     }
-    lab.apply(&policy, Mode::Native)?;
-    ensure!(probe.open()? == FIRST);
-    probe.settle()?;
     println!("renamed, and back: {times} times");
-    assert_nothing_left(&lab, &before)
+    assert_goes_on(&lab, &policy, &before, probe)
 }
 
 #[test]
@@ -172,11 +174,8 @@ fn a_device_that_moves_to_another_namespace_stays_filtered() -> Result<()> {
         ensure!(probe.open()? == FIRST);
         probe.settle()?;
     }
-    lab.apply(&policy, Mode::Native)?;
-    ensure!(probe.open()? == FIRST);
-    probe.settle()?;
     println!("to another namespace, and back: {times} times");
-    assert_nothing_left(&lab, &before)
+    assert_goes_on(&lab, &policy, &before, probe)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use edge_filter::generation::record::StateDir;
+use edge_filter::generation::state_dir::StateDir;
 use edge_filter_tests::generate::seeded;
 use edge_filter_tests::{soak, writing};
 use rand::RngExt;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{complain, print, print_json};
-use crate::generation::applied::Applied;
+use crate::generation::applied::{Applied, AppliedHook};
 use crate::generation::rules::RuleChanges;
 
 /// How many ids a line names; `--json` names all of them.
@@ -48,22 +48,7 @@ fn in_words(applied: &Applied) -> String {
         let _ = writeln!(text, "  it is the policy of generation {restored}");
     }
     for hook in &applied.hooks {
-        let _ = writeln!(
-            text,
-            "  {} {}: {} on {}",
-            hook.interface,
-            hook.direction,
-            hook.site.in_words(),
-            hook.device
-        );
-        if let Some(reason) = &hook.fallback {
-            let _ = writeln!(
-                text,
-                "    {}, because the first choice failed: {}",
-                hook.site.in_words(),
-                reason.replace("\n  help:", "\n      help:")
-            );
-        }
+        text += &hook_in_words(hook);
     }
     let any_more = match applied.confirm_deadline {
         Some(_) => "is not filtered during the trial",
@@ -78,6 +63,26 @@ fn in_words(applied: &Applied) -> String {
             text,
             "  at {deadline:.0} what was enforced before decides again, unless `edge-filter \
              confirm` is run until then"
+        );
+    }
+    text
+}
+
+/// Where a hook is, and why it is not elsewhere.
+pub(super) fn hook_in_words(hook: &AppliedHook) -> String {
+    let mut text = format!(
+        "  {} {}: {} on {}\n",
+        hook.interface,
+        hook.direction,
+        hook.site.in_words(),
+        hook.device
+    );
+    if let Some(reason) = &hook.fallback {
+        let _ = writeln!(
+            text,
+            "    {}, because the first choice failed: {}",
+            hook.site.in_words(),
+            reason.replace("\n  help:", "\n      help:")
         );
     }
     text

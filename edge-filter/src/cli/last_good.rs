@@ -1,9 +1,8 @@
 //! `edge-filter apply --last-good`: enforce again what was committed last.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 
+use super::applied::hook_in_words;
 use super::args::JsonArgs;
 use super::failure::Failure;
 use super::output::{complain, print, print_json};
@@ -110,14 +109,7 @@ fn in_words(done: &LastGood) -> String {
         format!("policy '{policy}' is enforced{already} as generation {generation}\n")
     };
     for hook in done.applied.iter().flat_map(|applied| &applied.hooks) {
-        let _ = writeln!(
-            text,
-            "  {} {}: {} on {}",
-            hook.interface,
-            hook.direction,
-            hook.site.in_words(),
-            hook.device
-        );
+        text += &hook_in_words(hook);
     }
     text
 }

@@ -21,6 +21,10 @@ use super::outcomes::Outcomes;
 use super::{TableImage, index};
 use crate::policy::{Action, Direction, Policy};
 
+/// The most networks of a family on one side: to cut the addresses into regions takes their
+/// number squared.
+const NETWORKS: usize = 1024;
+
 /// What is told of a value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
@@ -63,7 +67,13 @@ pub(super) struct Plan {
 impl Addresses {
     /// Those in the two tries of a side; `None` if there are too many networks.
     fn of(fields: &Fields, [v4, v6]: [Trie; 2]) -> Option<Self> {
-        let mut first_halves = first_halves(&runs(fields.leaves(v4)));
+        if [v4, v6]
+            .iter()
+            .any(|trie| fields.leaves(*trie).len() > NETWORKS)
+        {
+            return None;
+        }
+        let mut first_halves = first_halves(&runs(fields.leaves(v4)))?;
         if v4 == Trie::SourceV4 {
             ask_of_martians(&mut first_halves);
         }

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::history::Committed;
-use super::record::{GENERATIONS, HISTORY, Record, StateDir, TALLY, Tally, VERSION};
+use super::record::{Record, Tally, VERSION};
+use super::state_dir::{GENERATIONS, HISTORY, StateDir, TALLY};
 use crate::kernel::KernelError;
 
 #[cfg(test)]

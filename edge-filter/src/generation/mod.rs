@@ -41,6 +41,7 @@ mod reserve;
 pub mod rollback;
 pub mod rules;
 pub mod sites;
+pub mod state_dir;
 pub mod status;
 pub mod tally;
 mod trial;
@@ -48,7 +49,7 @@ mod trial;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::pins::PinRoot;
-use record::StateDir;
+use state_dir::StateDir;
 
 /// One instance of edge-filter on a host: its pins and its state.
 #[derive(Debug, Clone)]

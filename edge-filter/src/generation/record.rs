@@ -1,28 +1,14 @@
-//! The state directory: the names of what the kernel only numbers.
-//!
-//! `generations/N.json` is written before generation N is attached, and never
-//! changed. `tally.json` holds what earlier generations counted. `history/N.json` is
-//! written when generation N enforces everywhere and is no trial: the newest one holds
-//! the last good policy. Every file is replaced whole, so that a crash leaves the old one
-//! or the new one. `last-hits.json` is what the daemon has seen, and may be lost.
-//!
-//! While the state directory cannot be used, all of this lies in memory
-//! ([`super::emergency`]).
+//! What the state directory holds: the names of what the kernel only numbers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(super) mod words;
 
-use super::emergency;
-use super::files::{self, Staged};
-use super::history::Committed;
-use super::last_hits::LastHits;
 use super::plan::Absent;
 use super::sites::Sites;
 use crate::compile::CounterSlot;
@@ -34,15 +20,6 @@ use crate::policy::{self, Action, Direction, Policy};
 
 /// The version of the files' form.
 pub(super) const VERSION: u32 = 1;
-
-/// Where the state of an instance lies.
-#[derive(Debug, Clone)]
-pub struct StateDir {
-    /// The place on the disk.
-    pub(super) durable: PathBuf,
-    /// The place in memory, which is there in an emergency alone.
-    pub(super) emergency: Option<PathBuf>,
-}
 
 /// One generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -203,8 +180,10 @@ impl Record {
     /// The hook whose program has the number `program_id`.
     #[must_use]
     pub fn hook(&self, program_id: u32) -> Option<&HookRecord> {
-        let mut hooks = self.hooks.iter().filter(|_| self.is_of_this_boot());
-        hooks.find(|hook| hook.program_id == program_id)
+        if !self.is_of_this_boot() {
+            return None;
+        }
+        self.hooks.iter().find(|hook| hook.program_id == program_id)
     }
 }
 
@@ -286,219 +265,6 @@ impl From<&CounterSlot> for SlotRecord {
 )]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-pub(super) const GENERATIONS: &str = "generations";
-pub(super) const HISTORY: &str = "history";
-pub(super) const TALLY: &str = "tally.json";
-const LAST_HITS: &str = "last-hits.json";
-
-impl StateDir {
-    /// The state directory at `path`, which need not exist.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self {
-            durable: path,
-            emergency: None,
-        }
-    }
-
-    /// The same, with a directory below `run_dir`, which is in memory, for emergencies.
-    #[must_use]
-    pub fn with_run_dir(self, run_dir: &Path) -> Self {
-        Self {
-            emergency: Some(emergency::place_in(run_dir)),
-            ..self
-        }
-    }
-
-    /// The directory in which the state lies now.
-    pub(super) fn place(&self) -> &Path {
-        match &self.emergency {
-            Some(emergency) if emergency.exists() => emergency,
-            _ => &self.durable,
-        }
-    }
-
-    /// The records of all generations that are not gone, the newest first.
-    ///
-    /// # Errors
-    /// A file cannot be read, or is of another version.
-    pub fn records(&self) -> Result<Vec<Record>, KernelError> {
-        self.all(GENERATIONS, |record: &Record| record.version)
-    }
-
-    /// The generations that have a record, in order, each with something that changes when
-    /// the record does.
-    ///
-    /// # Errors
-    /// The directory cannot be read.
-    pub fn stamps(&self) -> Result<Vec<(u64, Option<u64>)>, KernelError> {
-        let records = files::numbered(&self.place().join(GENERATIONS))?.into_iter();
-        Ok(records
-            .map(|(generation, path)| (generation, files::stamp(&path)))
-            .collect())
-    }
-
-    /// Writes the record of a generation.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_record(&self, record: &Record) -> Result<(), KernelError> {
-        files::write(&self.numbered(GENERATIONS, record.generation), record)
-    }
-
-    /// Removes the record of a generation.
-    ///
-    /// # Errors
-    /// The file cannot be removed.
-    pub fn remove_record(&self, generation: u64) -> Result<(), KernelError> {
-        files::remove(&self.numbered(GENERATIONS, generation))
-    }
-
-    /// The committed generations that are kept, the newest first.
-    ///
-    /// # Errors
-    /// A file cannot be read, or is of another version.
-    pub fn history(&self) -> Result<Vec<Committed>, KernelError> {
-        self.all(HISTORY, |committed: &Committed| committed.version)
-    }
-
-    /// Keeps a committed generation.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn keep(&self, committed: &Committed) -> Result<(), KernelError> {
-        self.stage(committed)?.put()
-    }
-
-    /// Writes what is kept of a committed generation, beside its place.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(super) fn stage(&self, committed: &Committed) -> Result<Staged, KernelError> {
-        files::stage(&self.numbered(HISTORY, committed.generation), committed)
-    }
-
-    /// Keeps a committed generation no longer.
-    ///
-    /// # Errors
-    /// The file cannot be removed.
-    pub fn forget(&self, generation: u64) -> Result<(), KernelError> {
-        files::remove(&self.numbered(HISTORY, generation))
-    }
-
-    /// What earlier generations counted.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is of another version.
-    pub fn tally(&self) -> Result<Tally, KernelError> {
-        let path = self.place().join(TALLY);
-        let tally = files::read::<Tally>(&path)?.unwrap_or_default();
-        files::check_version(&path, tally.version, VERSION)?;
-        Ok(tally)
-    }
-
-    /// Writes what earlier generations counted.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_tally(&self, tally: &Tally) -> Result<(), KernelError> {
-        files::write(&self.place().join(TALLY), tally)
-    }
-
-    /// When counters moved last; none if nobody watched, or if what is there cannot be read.
-    #[must_use]
-    pub fn last_hits(&self) -> Option<LastHits> {
-        files::read(&self.place().join(LAST_HITS)).ok().flatten()
-    }
-
-    /// Whether somebody keeps when counters moved last.
-    #[must_use]
-    pub fn has_last_hits(&self) -> bool {
-        files::stamp(&self.place().join(LAST_HITS)).is_some()
-    }
-
-    /// Keeps when counters moved last. A crash of the machine may lose it.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn keep_last_hits(&self, hits: &LastHits) -> Result<(), KernelError> {
-        files::note(&self.place().join(LAST_HITS), hits)
-    }
-
-    /// Forgets when counters moved last.
-    ///
-    /// # Errors
-    /// The file cannot be removed.
-    pub fn forget_last_hits(&self) -> Result<(), KernelError> {
-        files::remove(&self.place().join(LAST_HITS))
-    }
-
-    /// Removes what a process that was killed has left half written.
-    ///
-    /// # Errors
-    /// A file cannot be removed.
-    pub fn sweep(&self) -> Result<(), KernelError> {
-        let place = self.place();
-        for directory in [place, &place.join(GENERATIONS), &place.join(HISTORY)] {
-            files::sweep(directory)?;
-        }
-        Ok(())
-    }
-
-    /// Removes everything, also what cannot be read any more. The directory itself
-    /// stays.
-    ///
-    /// # Errors
-    /// A file cannot be removed.
-    pub fn clear(&self) -> Result<(), KernelError> {
-        // On the disk first: what cannot be removed there, the next boot finds again.
-        files::clear(&self.durable.join(HISTORY))?;
-        clear_present(&self.durable)?;
-        files::clear(&self.durable.join(emergency::DAMAGED))?;
-        match &self.emergency {
-            Some(emergency) => files::clear(emergency),
-            None => Ok(()),
-        }
-    }
-
-    /// The same, but for the history.
-    ///
-    /// # Errors
-    /// A file cannot be removed.
-    pub fn clear_present(&self) -> Result<(), KernelError> {
-        clear_present(self.place())
-    }
-
-    /// All whole files of a directory, the newest first.
-    fn all<T: DeserializeOwned>(
-        &self,
-        directory: &str,
-        version: impl Fn(&T) -> u32,
-    ) -> Result<Vec<T>, KernelError> {
-        let mut found = Vec::new();
-        for (_, path) in files::numbered(&self.place().join(directory))?.iter().rev() {
-            if let Some(value) = files::read::<T>(path)? {
-                files::check_version(path, version(&value), VERSION)?;
-                found.push(value);
-            }
-        }
-        Ok(found)
-    }
-
-    fn numbered(&self, directory: &str, generation: u64) -> PathBuf {
-        self.place()
-            .join(directory)
-            .join(format!("{generation}.json"))
-    }
-}
-
-fn clear_present(place: &Path) -> Result<(), KernelError> {
-    files::clear(&place.join(GENERATIONS))?;
-    files::clear(&place.join(TALLY))?;
-    files::clear(&place.join(LAST_HITS))?;
-    files::sweep(place)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use edge_filter::generation::record::StateDir;
+use edge_filter::generation::state_dir::StateDir;
 use edge_filter_tests::writing::write_for_ever;
 
 fn main() -> Result<()> {

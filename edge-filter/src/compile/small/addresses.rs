@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use edge_filter_ebpf::regions::{AddressV6, Regions};
-use edge_filter_ebpf::small::may_be_martian_v4;
+use edge_filter_ebpf::small::{SECOND_HALVES, may_be_martian_v4};
 use edge_filter_ebpf::tables::Entry;
 
 use super::{Told, distinct};
@@ -48,9 +48,11 @@ pub(super) fn runs(leaves: &[Leaf]) -> Runs {
     runs
 }
 
-/// What `runs` of IPv4 addresses tell by each first half.
-pub(super) fn first_halves(runs: &Runs) -> Vec<FirstHalf> {
+/// What `runs` of IPv4 addresses tell by each first half; `None` if it takes more than
+/// [`SECOND_HALVES`] to tell: there may be tens of thousands.
+pub(super) fn first_halves(runs: &Runs) -> Option<Vec<FirstHalf>> {
     let mut parts = parts(runs).peekable();
+    let mut left = SECOND_HALVES;
     (0..=u16::MAX)
         .map(|first| {
             let begin = u128::from(first) << 112;
@@ -62,7 +64,7 @@ pub(super) fn first_halves(runs: &Runs) -> Vec<FirstHalf> {
                     parts.next();
                 }
                 if range.contains(&begin) && range.contains(&end) {
-                    return FirstHalf::Told(told);
+                    return Some(FirstHalf::Told(told));
                 }
                 let last = (*range.end()).min(end);
                 second.resize((last >> 96 & 0xffff) as usize + 1, told);
@@ -70,7 +72,8 @@ pub(super) fn first_halves(runs: &Runs) -> Vec<FirstHalf> {
                     break;
                 }
             }
-            FirstHalf::Second(second)
+            left = left.checked_sub(1)?;
+            Some(FirstHalf::Second(second))
         })
         .collect()
 }

@@ -98,7 +98,7 @@ fn networks_v4() -> Runs {
 #[test]
 fn halves_tell_what_the_runs_tell() {
     let runs = networks_v4();
-    let halves = first_halves(&runs);
+    let halves = first_halves(&runs).expect("few are divided");
     assert_eq!(halves.len(), 1 << 16);
     let mut second = Vec::new();
     for (first, half) in (0_u32..).zip(&halves) {
@@ -121,9 +121,26 @@ fn halves_tell_what_the_runs_tell() {
     assert_eq!(second, [0, 0x0a01, 0xc0a8, 0xffff]);
 }
 
+/// Each of them takes a table, and what tells is as large as all that could be.
+#[test]
+fn no_more_halves_are_divided_than_there_are_tables_for() {
+    let networks = |count: u128| {
+        let hosts = (1..=count).map(|first| leaf(first << 112 | 7 << 96, 32, 2, 0));
+        runs(
+            &[leaf(0, 0, 1, 0)]
+                .into_iter()
+                .chain(hosts)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let most = SECOND_HALVES as u128;
+    assert!(first_halves(&networks(most)).is_some());
+    assert_eq!(first_halves(&networks(most + 1)), None);
+}
+
 #[test]
 fn sources_that_may_be_martians_are_left_to_the_way_of_all() {
-    let mut halves = first_halves(&networks_v4());
+    let mut halves = first_halves(&networks_v4()).expect("few are divided");
     let before = halves.clone();
     ask_of_martians(&mut halves);
     for (first, (after, before)) in (0..=u16::MAX).zip(halves.iter().zip(&before)) {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::generation::counted::{CountedPolicy, CounterReport};
-use crate::generation::record::{SlotRecord, StateDir};
+use crate::generation::record::SlotRecord;
+use crate::generation::state_dir::StateDir;
 use crate::kernel::counters::Count;
 use crate::kernel::pins::PinRoot;
 use crate::policy::Action;
