@@ -143,11 +143,20 @@ pub enum Constant {
     CpuMask,
     /// The number of blocks of counters, those of all CPUs.
     CounterBlocks,
+    /// The flag of the kernel's own context that says of a frame that it goes on behind its first
+    /// buffer (`XDP_FLAGS_HAS_FRAGS`); 0 where that context is not known.
+    HasFragments,
     /// The number of buckets of the flow table.
     FlowBuckets,
     /// The places of each bucket that are used.
     FlowPlaces,
 }
+
+/// Stands in the object for the call that gives an XDP program the kernel's own context: the
+/// operand of an instruction that calls,
+pub const KERNEL_CONTEXT: i32 = 0x4e45_7c78;
+/// and the offset of the one behind it, which loads the context's flags.
+pub const KERNEL_CONTEXT_FLAGS: i16 = 0x7c78;
 
 /// What a list says by one of its rules.
 pub mod fate {

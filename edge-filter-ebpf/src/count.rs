@@ -46,16 +46,27 @@ pub(crate) fn count(counter: Counter, packets: u32, bytes: u64) -> Option<()> {
         u64::from(counter.0) % BLOCK as u64 * size_of::<Count>() as u64,
     );
     // SAFETY: the block is there, and the counter within it.
-    unsafe { add(at, packets, bytes) };
+    unsafe { add(behind_begin(at), packets, bytes) };
     Some(())
 }
 
-/// The same where the counter is known to be in the first block.
-#[inline(always)]
-pub(crate) fn count_settled(settled: Settled, packets: u32, bytes: u64) {
-    let at = cpu() * size_of::<Block>() as u64 + u64::from(settled.at());
-    // SAFETY: every CPU has a first block, and the counter is in it.
-    unsafe { add(at, packets, bytes) };
+/// The first block of one CPU's counters, by its address.
+#[derive(Clone, Copy)]
+pub(crate) struct FirstBlock(u64);
+
+impl FirstBlock {
+    /// That of the CPU that runs this.
+    #[inline(always)]
+    pub(crate) fn of_this_cpu() -> Self {
+        Self(behind_begin(cpu() * size_of::<Block>() as u64))
+    }
+
+    /// Counts packets whose counter is known to be in the block.
+    #[inline(always)]
+    pub(crate) fn count(self, settled: Settled, packets: u32, bytes: u64) {
+        // SAFETY: the counter is in it, and the block this CPU's.
+        unsafe { add(opaque::sum(settled.at().into(), self.0), packets, bytes) };
+    }
 }
 
 /// The same, and whether they pass.
@@ -72,12 +83,9 @@ fn cpu() -> u64 {
     immediate::masked_by_cpus(number).into()
 }
 
-/// Adds to the counter that lies `at` bytes behind the begin of all.
-///
-/// # Safety
-/// There is one, of this CPU.
+/// The address `at` bytes behind the begin of all counters.
 #[inline(always)]
-unsafe fn add(at: u64, packets: u32, bytes: u64) {
+fn behind_begin(at: u64) -> u64 {
     let mut place = at;
     // SAFETY: the sum of two registers. LLVM would know a single block.
     unsafe {
@@ -89,6 +97,18 @@ unsafe fn add(at: u64, packets: u32, bytes: u64) {
             counters = sym COUNTERS,
             options(pure, nomem, nostack, preserves_flags),
         );
+    }
+    place
+}
+
+/// Adds to the counter that lies at `place`.
+///
+/// # Safety
+/// There is one, of this CPU.
+#[inline(always)]
+unsafe fn add(place: u64, packets: u32, bytes: u64) {
+    // SAFETY: the caller says so.
+    unsafe {
         core::hint::assert_unchecked(place != 0);
         // The counter belongs to this CPU, and programs of one hook do not interrupt
         // each other there.

@@ -60,6 +60,12 @@ pub trait Header: Copy {
     /// The four bytes from `AT` on in the same way.
     fn wire_u32<const AT: usize>(&self) -> u32;
 
+    /// The eight bytes from `AT` on in the same way.
+    #[inline(always)]
+    fn wire_u64<const AT: usize>(&self) -> u64 {
+        self.u64::<AT>().to_be()
+    }
+
     /// The four bytes from `AT` on, for a number that is compared by order.
     #[inline(always)]
     fn ordered_u32<const AT: usize>(&self) -> u32 {

@@ -21,7 +21,7 @@ pub(crate) fn constant(constant: Constant) -> u32 {
             }
         }};
     }
-    one_of!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52)
+    one_of!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53)
 }
 
 /// The loader puts constant number `NUMBER` in the place of its placeholder.
@@ -51,6 +51,12 @@ pub(crate) fn masked_by_second_halves(value: u32) -> u32 {
 #[inline(always)]
 pub(crate) fn masked_by_cpus(value: u32) -> u32 {
     masked::<{ Constant::CpuMask as u32 }>(value)
+}
+
+/// `value`, masked with [`Constant::HasFragments`], in one instruction.
+#[inline(always)]
+pub(crate) fn masked_by_has_fragments(value: u32) -> u32 {
+    masked::<{ Constant::HasFragments as u32 }>(value)
 }
 
 /// `value`, masked with constant number `NUMBER`, which the loader puts in the place of its

@@ -5,7 +5,6 @@
 //! once: 512 bytes hold a whole chain of calls.
 
 use edge_filter_ebpf::counter::Counter;
-use edge_filter_ebpf::small::{self, Settled};
 use edge_filter_ebpf::{common, judge_any};
 
 use crate::context::Context;
@@ -23,14 +22,6 @@ pub(crate) fn judge<C: Context>(context: C, length: u32) -> Counter {
         Counter::NOT_LINEAR => copied::judge(context, length),
         counter => counter,
     }
-}
-
-/// What becomes of a frame, if a small policy says so at once.
-#[inline(always)]
-pub(crate) fn settled<C: Context, const ALONE: bool>(
-    mut frame: Linear<C, ALONE>,
-) -> Option<Settled> {
-    small::judge(&mut frame, &Maps)
 }
 
 /// Judges a common frame by what is known of recent packets; [`Counter::NOTHING`] if it is not

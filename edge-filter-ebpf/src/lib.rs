@@ -68,7 +68,9 @@ use walks::Walks;
 /// [`Counter::passes`] tells whether the packet passes.
 #[inline(always)]
 pub fn judge<F: Walks, T: Tables + Flows>(frame: &mut F, tables: &T) -> Counter {
-    if let Some(settled) = small::judge(frame, tables) {
+    if tables.is_small()
+        && let Some(settled) = small::judge(frame, tables)
+    {
         return settled.counter();
     }
     let counter = match common::judge(frame, tables) {

@@ -59,7 +59,7 @@ impl<C: Context, const ALONE: bool> Frame for Linear<C, ALONE> {
     #[inline(always)]
     fn length(&self) -> u32 {
         if ALONE {
-            (self.end - self.begin) as u32
+            (self.context.data_end() - self.begin) as u32
         } else {
             self.length
         }
@@ -68,7 +68,7 @@ impl<C: Context, const ALONE: bool> Frame for Linear<C, ALONE> {
     #[inline(always)]
     fn holds(&self, bytes: u32) -> bool {
         if ALONE {
-            opaque::sum(self.begin as u64, bytes.into()) <= self.end as u64
+            opaque::sum(self.begin as u64, bytes.into()) <= self.context.data_end() as u64
         } else {
             bytes <= self.length
         }
@@ -179,6 +179,11 @@ impl Header for Loaded {
     #[inline(always)]
     fn wire_u32<const AT: usize>(&self) -> u32 {
         load!(self, u32, AT, "{value} = *(u32 *)({begin} + {at})")
+    }
+
+    #[inline(always)]
+    fn wire_u64<const AT: usize>(&self) -> u64 {
+        load!(self, u64, AT, "{value} = *(u64 *)({begin} + {at})")
     }
 
     // In these the byte order changes along with the load: LLVM would go back and forth

@@ -11,6 +11,7 @@ mod diagnostics;
 mod flows;
 mod immediate;
 mod judge;
+mod kernel_context;
 mod linear;
 mod out_of_line;
 mod seed;
@@ -220,13 +221,10 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn small(&self) -> Option<&Small> {
-        if self.constant(Constant::Small) == 0 {
-            return None;
-        }
+    fn small(&self) -> &Small {
         let small = begin!(SMALL, Small);
         // SAFETY: the loader has put it there, and it never changes.
-        Some(unsafe { &*small })
+        unsafe { &*small }
     }
 
     #[inline(always)]

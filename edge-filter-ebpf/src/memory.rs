@@ -130,7 +130,7 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
         self.cache.0.get(number as usize)
     }
 
-    fn small(&self) -> Option<&Small> {
+    fn small(&self) -> &Small {
         self.tables.small()
     }
 }

@@ -8,6 +8,7 @@
 //! packet, or may have to be done with it, is left to the way of all policies: faults,
 //! addresses that cannot be, and conversations that are recorded or looked up.
 
+use core::hint::cold_path;
 use core::mem::offset_of;
 
 use crate::common::{
@@ -143,10 +144,10 @@ pub enum Side {
     Destination,
 }
 
-/// Judges a common frame; `None` if it is none, or if more has to be known.
+/// Judges a common frame by a small policy; `None` if it is none, or if more has to be known.
 #[inline(always)]
 pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Settled> {
-    let small = tables.small()?;
+    let small = tables.small();
     if frame.offloaded_tag() != NO_TAG {
         return None;
     }
@@ -215,12 +216,14 @@ impl Small {
         unsafe { &*place.wrapping_byte_add(behind).cast() }
     }
 
-    /// What becomes of packets whose numbers add up to `place`.
+    /// What becomes of packets whose numbers lead to `place` from the address of the tables on.
     #[inline(always)]
+    #[expect(clippy::unused_self, reason = "it is in these tables")]
     fn outcome(&self, place: u64) -> &Settled {
+        let place = place as *const Self;
         // SAFETY: four numbers of 16 bits lead nowhere beyond the tables, all of which may be
         // read as integers.
-        unsafe { self.item(place as usize, offset_of!(Self, outcomes)) }
+        unsafe { &*place.wrapping_byte_add(offset_of!(Self, outcomes)).cast() }
     }
 
     /// What `value`, as it stands on the wire, adds by the table that lies `table` bytes behind
@@ -234,19 +237,20 @@ impl Small {
         unsafe { *self.item(usize::from(value) * size_of::<u16>(), table) }
     }
 
-    /// `place`, and what the destination port of a packet of `kind` adds.
+    /// The address of the tables, and what the destination port of a packet of `kind` adds.
     #[inline(always)]
-    fn add_transport(&self, place: u64, kind: Kind, port: u16) -> u64 {
-        let add = |kind: Kind| {
+    fn transport(&self, kind: Kind, port: u16) -> u64 {
+        let number = |kind: Kind| {
             let table = offset_of!(Self, transports) + kind as usize * size_of::<Numbers>();
             // SAFETY: each kind has its table.
-            opaque::sum(place, unsafe { self.number(table, port) }.into())
+            let number = unsafe { self.number(table, port) };
+            opaque::sum(number.into(), core::ptr::from_ref(self) as u64)
         };
         // For each by itself, so that it is known where its table is.
         match kind {
-            Kind::Tcp => add(Kind::Tcp),
-            Kind::Udp => add(Kind::Udp),
-            Kind::Opening => add(Kind::Opening),
+            Kind::Tcp => number(Kind::Tcp),
+            Kind::Udp => number(Kind::Udp),
+            Kind::Opening => number(Kind::Opening),
         }
     }
 
@@ -265,6 +269,10 @@ impl Small {
         // SAFETY: each side has its table.
         let number = unsafe { self.number(table, first) };
         if number < NUMBERS_END {
+            if side == Side::Destination {
+                // Destinations are mostly what the policy names.
+                cold_path();
+            }
             return opaque::sum(place, number.into());
         }
         let number = tables.masked_by_second_halves(number.into()) as usize;
@@ -274,14 +282,15 @@ impl Small {
         opaque::sum(place, (*number).into())
     }
 
-    /// `place`, and what an IPv6 address adds, whose third group is `group`.
+    /// `place`, and what an IPv6 address adds, whose third group is `group`, and which `address`
+    /// reads where that does not tell.
     #[inline(always)]
-    fn add_address_v6<T: Tables>(
+    fn add_address_v6<T: Tables, L: Fn() -> u64>(
         &self,
         place: u64,
         side: Side,
         group: u16,
-        address: &Halves<impl Fn() -> u64>,
+        address: impl Fn() -> Halves<L>,
         tables: &T,
     ) -> u64 {
         let (groups, steps) = match side {
@@ -296,17 +305,18 @@ impl Small {
                 return opaque::sum(place, number.into());
             }
         }
-        self.regions[side as usize].add_leaf(place, address, tables.constant(steps))
+        self.regions[side as usize].add_leaf(place, &address(), tables.constant(steps))
     }
 
-    /// What the source port says.
+    /// `place`, and what the source port adds.
     #[inline(always)]
-    fn source_port<T: Tables>(&self, port: u16, tables: &T) -> u64 {
+    fn add_source_port<T: Tables>(&self, place: u64, port: u16, tables: &T) -> u64 {
         if tables.constant(Constant::SourcePorts) == 0 {
-            return 0;
+            return place;
         }
         // SAFETY: the table of source ports.
-        unsafe { self.number(offset_of!(Self, source_ports), port) }.into()
+        let number = unsafe { self.number(offset_of!(Self, source_ports), port) };
+        opaque::sum(place, number.into())
     }
 }
 
@@ -319,7 +329,6 @@ fn place_v4<H: Header, T: Tables>(
     tables: &T,
 ) -> Option<u64> {
     let what = header.wire_u32::<20>() & WHOLE_PACKET_MASK.to_be();
-    let place = small.source_port(header.wire_u16::<34>(), tables);
     let kind = if what == TCP_NUMBER.to_be() {
         tcp(header.wire_u16::<46>(), total_length, HEADER_V4)?
     } else if what == UDP_NUMBER.to_be() {
@@ -327,7 +336,8 @@ fn place_v4<H: Header, T: Tables>(
     } else {
         return None;
     };
-    let place = small.add_transport(place, kind, header.wire_u16::<36>());
+    let place = small.transport(kind, header.wire_u16::<36>());
+    let place = small.add_source_port(place, header.wire_u16::<34>(), tables);
     if header.wire_u32::<26>() == header.wire_u32::<30>() {
         return None;
     }
@@ -356,31 +366,32 @@ fn place_v6<H: Header, T: Tables>(
     small: &Small,
     tables: &T,
 ) -> Option<u64> {
-    let place = small.source_port(header.wire_u16::<54>(), tables);
     let kind = match u32::from(header.u8::<20>()) {
         TCP_NUMBER => tcp(header.wire_u16::<66>(), payload_length, 0)?,
         UDP_NUMBER => udp(header.u16::<58>(), payload_length, 0)?,
         _ => return None,
     };
-    let place = small.add_transport(place, kind, header.wire_u16::<56>());
-    let source = Halves {
-        high: header.ordered_u64::<22>(),
-        low: || header.ordered_u64::<30>(),
-    };
-    let destination = Halves {
-        high: header.ordered_u64::<38>(),
-        low: || header.ordered_u64::<46>(),
-    };
+    let place = small.transport(kind, header.wire_u16::<56>());
+    let place = small.add_source_port(place, header.wire_u16::<54>(), tables);
     // Those that differ in their first half are not the same.
-    if may_be_martian_v6(source.high)
-        || (source.high == destination.high && (source.low)() == (destination.low)())
+    if may_be_martian_v6(header.u8::<22>())
+        || (header.wire_u64::<22>() == header.wire_u64::<38>()
+            && header.wire_u64::<30>() == header.wire_u64::<46>())
     {
         return None;
     }
+    let source = || Halves {
+        high: header.ordered_u64::<22>(),
+        low: || header.ordered_u64::<30>(),
+    };
+    let destination = || Halves {
+        high: header.ordered_u64::<38>(),
+        low: || header.ordered_u64::<46>(),
+    };
     let group = header.wire_u16::<26>();
-    let place = small.add_address_v6(place, Side::Source, group, &source, tables);
+    let place = small.add_address_v6(place, Side::Source, group, source, tables);
     let group = header.wire_u16::<42>();
-    Some(small.add_address_v6(place, Side::Destination, group, &destination, tables))
+    Some(small.add_address_v6(place, Side::Destination, group, destination, tables))
 }
 
 /// Whether an IPv4 address is in a network that holds any which can be no source.
@@ -392,11 +403,10 @@ pub fn may_be_martian_v4(address: u32) -> bool {
     signed >= 0xe000_0000_u32.cast_signed() && !(0x0100_0000..0x7f00_0000).contains(&signed)
 }
 
-/// The same of IPv6, by the address's first half.
+/// The same of IPv6, by the address's first byte.
 #[inline(always)]
-fn may_be_martian_v6(high: u64) -> bool {
-    let first = (high >> 56) as u32;
-    first.wrapping_sub(1) >= 0xfe
+fn may_be_martian_v6(first: u8) -> bool {
+    u32::from(first).wrapping_sub(1) >= 0xfe
 }
 
 /// What a TCP segment without fault adds to the place. `start` are the bytes of its data
@@ -410,10 +420,12 @@ fn tcp(start: u16, length: u32, before: u32) -> Option<Kind> {
     let longer = (start & (FLAGS << 8 | OFFSET)).wrapping_sub(ACK_ALONE << 8 | SHORTEST);
     if longer <= LONGEST - SHORTEST {
         if before + TCP + longer / 4 > length {
+            cold_path();
             return None;
         }
         return Some(Kind::Tcp);
     }
+    cold_path();
     let (offset, flags) = ((start & OFFSET) / 4, (start >> 8) as u8 & LOW_SIX);
     if offset < TCP || before + offset > length || VALID_FLAGS >> flags & 1 == 0 {
         return None;

@@ -88,9 +88,15 @@ pub trait Tables {
     }
     /// Outcome `index`.
     fn outcome(&self, index: u16) -> &Outcome;
-    /// The tables of a small policy, if it is one ([`Constant::Small`]).
-    fn small(&self) -> Option<&Small> {
-        None
+    /// Whether the policy is a small one.
+    #[inline(always)]
+    fn is_small(&self) -> bool {
+        self.constant(Constant::Small) != 0
+    }
+
+    /// The tables of a small policy, which it is.
+    fn small(&self) -> &Small {
+        unreachable!("it is asked of small policies alone")
     }
     /// Line `number` (below [`LINES`](cache::LINES)) of this CPU's cache; `None` if there is
     /// none.

@@ -2,11 +2,12 @@
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use edge_filter_ebpf::small::Settled;
+use edge_filter_ebpf::small::{self, Settled};
+use edge_filter_ebpf::tables::Tables as _;
 
 use crate::context::Tc;
-use crate::count::{count_settled, settle};
-use crate::judge::{judge, settled};
+use crate::count::{FirstBlock, settle};
+use crate::judge::judge;
 use crate::linear::Linear;
 use crate::{Maps, trial};
 
@@ -73,8 +74,10 @@ pub(crate) fn wire(context: Tc) -> (u32, u32, u32) {
 #[inline(always)]
 fn filter(context: Tc) -> i32 {
     let (length, packets, bytes) = wire(context);
-    if let Some(settled) = settled(Linear::new(context, length)) {
-        count_settled(settled, packets, bytes.into());
+    if Maps.is_small()
+        && let Some(settled) = small::judge(&mut Linear::new(context, length), &Maps)
+    {
+        FirstBlock::of_this_cpu().count(settled, packets, bytes.into());
         return match settled.verdict {
             Settled::PASS => NEXT,
             _ => DROP,

@@ -1,9 +1,10 @@
 //! The table of hostile frames against the data path: the library on the host,
 //! and the program in the kernel.
 
+use edge_filter::kernel::context;
 use edge_filter::policy::{Action, Direction, Policy};
 use edge_filter_tests::cases::{self, ROLE};
-use edge_filter_tests::judge::{Hook, HostJudge, Judge, KernelJudge};
+use edge_filter_tests::judge::{Hook, HostJudge, Judge, KernelJudge, require_root};
 
 /// A judge for one policy after the other: it is made anew when the policy
 /// changes, which the table seldom does.
@@ -150,4 +151,41 @@ fn headers_beyond_the_first_buffer() {
     }
     println!("{beyond} frames reached beyond the first buffer");
     assert!(beyond > 1_000);
+}
+
+/// What is behind the first buffer counts, padding as well, whether the kernel's own context
+/// says that it is there or the length of the frame does.
+#[test]
+fn padding_beyond_the_first_buffer_is_counted() {
+    require_root();
+    assert!(
+        context::is_known(),
+        "this kernel does not let programs have its context: run the tests on Linux 6.2 or later"
+    );
+    let policy = cases::policy();
+    let hook = Hook::inbound(&policy, ROLE);
+    let judges = [
+        KernelJudge::new(hook),
+        KernelJudge::without_kernel_context(hook),
+    ];
+    let mut padded = 0;
+    for mut kernel in judges {
+        for valid in cases::valid_frames() {
+            let whole = kernel.judge(&valid.frame);
+            let mut frame = valid.frame.clone();
+            frame.extend([0; 6]);
+            if kernel.judge(&frame) != whole {
+                // Padding may be a fault of its own.
+                continue;
+            }
+            // The judge asserts the bytes.
+            for linear in valid.frame.len() - 1..=frame.len() {
+                let verdict = kernel.judge_linear(&frame, linear);
+                assert_eq!(verdict, whole, "{} at {linear}", valid.name);
+                padded += 1;
+            }
+        }
+    }
+    println!("{padded} frames with padding");
+    assert!(padded > 500, "{padded}");
 }

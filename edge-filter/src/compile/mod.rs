@@ -371,8 +371,8 @@ impl Tables for TableImage {
         &self.outcomes[usize::from(index)]
     }
 
-    fn small(&self) -> Option<&Small> {
-        self.small.as_deref()
+    fn small(&self) -> &Small {
+        self.small.as_deref().expect("a small policy has them")
     }
 }
 

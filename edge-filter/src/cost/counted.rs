@@ -77,6 +77,10 @@ impl Tables for Counted<'_> {
     fn outcome(&self, index: u16) -> &Outcome {
         self.ask(|lookups| &mut lookups.outcomes).outcome(index)
     }
+
+    fn is_small(&self) -> bool {
+        false
+    }
 }
 
 impl Flows for Counted<'_> {

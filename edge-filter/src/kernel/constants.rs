@@ -1,4 +1,5 @@
-//! The constants of one generation as operands of the program's instructions.
+//! The constants of one generation as operands of the program's instructions, and the
+//! instructions that reach for the kernel's own context.
 
 use std::ops::Range;
 
@@ -8,17 +9,26 @@ use object::elf::{FileHeader64, SHF_EXECINSTR};
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 
+use super::context::KernelContext;
+
 /// `BPF_ALU | BPF_MOV | BPF_K` and `BPF_ALU | BPF_AND | BPF_K`, include/uapi/linux/bpf.h: what
 /// sets a register to a number of 32 bits, and what masks it with one.
 const WITH_CONSTANTS: [u8; 2] = [0xb4, 0x54];
-
-/// Puts the constants of `config` in the places that the ELF file `object` has for them.
+/// Puts the constants of `config` in the places that the ELF file `object` has for them, and
+/// what leads to the kernel's `context`, if there is one.
 ///
 /// # Errors
 /// The file is no ELF file of 64 bits.
-pub(super) fn complete(object: &mut [u64], config: &Config) -> Result<(), String> {
+pub(super) fn complete(
+    object: &mut [u64],
+    config: &Config,
+    context: Option<KernelContext>,
+) -> Result<(), String> {
     for code in executable(pod::bytes_of_slice(object))? {
         let (instructions, _) = pod::bytes_of_slice_mut(object)[code].as_chunks_mut::<8>();
+        if let Some(context) = context {
+            context.complete(instructions);
+        }
         for instruction in instructions {
             let [operation, _, _, _, operand @ ..] = instruction;
             if WITH_CONSTANTS.contains(operation)
@@ -89,7 +99,7 @@ mod tests {
         }
         let before = words(OBJECT);
         let mut after = before.clone();
-        complete(&mut after, &config).unwrap();
+        complete(&mut after, &config, None).unwrap();
         assert_eq!(before.len(), after.len());
         let mut seen = BTreeSet::new();
         for (from, to) in instructions(&before).into_iter().zip(instructions(&after)) {
@@ -108,10 +118,35 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_context_stands_where_the_object_waits_for_it() {
+        let context = KernelContext {
+            function: 0x0bad_0001,
+            flags: 0x34,
+            has_fragments: 1,
+        };
+        let before = words(OBJECT);
+        let [mut without, mut with] = [before.clone(), before];
+        complete(&mut without, &Config::EMPTY, None).unwrap();
+        complete(&mut with, &Config::EMPTY, Some(context)).unwrap();
+        let pairs: Vec<_> = instructions(&without)
+            .into_iter()
+            .zip(instructions(&with))
+            .filter(|(from, to)| from != to)
+            .collect();
+        // An entry point for each way in which a frame that arrives is judged at once.
+        assert_eq!(pairs.len(), 4, "{pairs:x?}");
+        for pair in pairs.chunks(2) {
+            // A call of the kernel function of that number, and a load from where it leads.
+            assert_eq!(pair[0].1, [0x85, 0x20, 0, 0, 1, 0, 0xad, 0x0b]);
+            assert_eq!(pair[1].1, [0x61, 0, 0x34, 0, 0, 0, 0, 0]);
+        }
+    }
+
+    #[test]
     fn what_is_no_object_is_refused() {
-        complete(&mut [1, 2, 3], &Config::EMPTY).unwrap_err();
+        complete(&mut [1, 2, 3], &Config::EMPTY, None).unwrap_err();
         let mut cut = words(OBJECT);
         cut.truncate(cut.len() / 2);
-        complete(&mut cut, &Config::EMPTY).unwrap_err();
+        complete(&mut cut, &Config::EMPTY, None).unwrap_err();
     }
 }

@@ -9,9 +9,11 @@
 pub mod addresses;
 pub mod attachment;
 pub mod boot;
+mod btf;
 mod clsact;
 pub mod conntrack;
 mod constants;
+pub mod context;
 pub mod counters;
 pub mod device;
 pub mod diagnostics;

@@ -19,6 +19,7 @@ use object::pod;
 
 use super::KernelError;
 use super::constants;
+use super::context::KernelContext;
 use super::counters::{self, Count, Layout};
 use super::diagnostics;
 use super::flow_table::FlowTable;
@@ -135,6 +136,33 @@ pub fn load_for(
     flows: Option<&FlowTable>,
     beside: Beside<'_>,
 ) -> Result<LoadedProgram, KernelError> {
+    let context = KernelContext::of_this_kernel();
+    load_by(context, image, direction, software_lengths, flows, beside)
+}
+
+/// As [`load`], and as kernels before Linux 6.2 do, which do not let programs have their own
+/// context ([`context`](super::context)): what decides there can be tried on any.
+///
+/// # Errors
+/// As above.
+pub fn load_without_kernel_context(
+    image: &TableImage,
+    direction: Direction,
+    software_lengths: bool,
+    flows: Option<&FlowTable>,
+) -> Result<LoadedProgram, KernelError> {
+    let beside = Beside::Nothing;
+    load_by(None, image, direction, software_lengths, flows, beside)
+}
+
+fn load_by(
+    context: Option<KernelContext>,
+    image: &TableImage,
+    direction: Direction,
+    software_lengths: bool,
+    flows: Option<&FlowTable>,
+    beside: Beside<'_>,
+) -> Result<LoadedProgram, KernelError> {
     let mut config = image.config;
     let software_lengths = software_lengths || direction == Direction::Outbound;
     config.set(Constant::SoftwareLengths, software_lengths.into());
@@ -180,7 +208,11 @@ pub fn load_for(
         Beside::Trial(successor) => (Entry::Trial, Some(successor), SILENCE),
         Beside::Diagnostics => (Entry::Debug, None, SPEECH),
     };
-    let ebpf = open(object, config, flows, successor, |loader| {
+    config.set(
+        Constant::HasFragments,
+        context.map_or(0, |context| context.has_fragments),
+    );
+    let ebpf = open(object, config, context, flows, successor, |loader| {
         loader.map_max_entries("COUNTERS", count(image.counters.len()));
         if image.config.get(Constant::Cached) != 0 {
             loader.map_max_entries("CACHE", BLOCKS);
@@ -199,7 +231,7 @@ pub fn load_passing(
     successor: Option<&Path>,
 ) -> Result<LoadedProgram, KernelError> {
     let entry = successor.map_or(Entry::Pass, |_| Entry::Open);
-    let ebpf = open(words(OBJECT), Config::EMPTY, None, successor, |_| {})?;
+    let ebpf = open(words(OBJECT), Config::EMPTY, None, None, successor, |_| {})?;
     LoadedProgram::load(ebpf, direction, entry)
 }
 
@@ -215,7 +247,14 @@ impl Seeder {
     /// # Errors
     /// The kernel refuses the program.
     pub fn load(flows: &FlowTable) -> Result<Self, KernelError> {
-        let mut ebpf = open(words(OBJECT), Config::EMPTY, Some(flows), None, |_| {})?;
+        let mut ebpf = open(
+            words(OBJECT),
+            Config::EMPTY,
+            None,
+            Some(flows),
+            None,
+            |_| {},
+        )?;
         xdp(&mut ebpf, SEED).load().map_err(refused)?;
         Ok(Self { ebpf })
     }
@@ -259,6 +298,7 @@ fn seed_bytes((tuple, tcp_flags): &(Tuple, u8)) -> [u8; size_of::<Seed>()] {
 fn open(
     mut object: Vec<u64>,
     mut config: Config,
+    context: Option<KernelContext>,
     flows: Option<&FlowTable>,
     successor: Option<&Path>,
     sizes: impl FnOnce(&mut EbpfLoader<'_>),
@@ -268,7 +308,7 @@ fn open(
         config.set(Constant::FlowBuckets, flows.buckets());
         config.set(Constant::FlowPlaces, places);
     }
-    constants::complete(&mut object, &config)
+    constants::complete(&mut object, &config, context)
         .map_err(|error| KernelError::new("read the BPF object").because(error))?;
     let keys = flows.map_or([0; KEYS], |flows| keys(flows.seed()));
     let mut loader = EbpfLoader::new();

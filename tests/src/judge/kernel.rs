@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use aya::programs::TestRunOptions;
 use edge_filter::compile::{CounterSlot, TableImage, compile};
+use edge_filter::kernel::KernelError;
 use edge_filter::kernel::counters::Count;
 use edge_filter::kernel::flow_table::FlowTable;
-use edge_filter::kernel::object::{LoadedProgram, load};
+use edge_filter::kernel::object::{LoadedProgram, load, load_without_kernel_context};
 use edge_filter::policy::{Action, Direction};
 
 use super::{Hook, Judge, Verdict, hex};
@@ -46,6 +47,15 @@ pub fn require_root() {
     );
 }
 
+/// The tables of a hook.
+fn image(hook: Hook<'_>) -> TableImage {
+    let interface = hook
+        .policy
+        .interface(hook.interface)
+        .expect("the policy has the role");
+    compile(hook.policy, interface, hook.direction).expect("it compiles")
+}
+
 impl KernelJudge {
     /// Compiles and loads `hook`.
     ///
@@ -62,12 +72,19 @@ impl KernelJudge {
     /// As [`Self::new`].
     #[must_use]
     pub fn with_flows(hook: Hook<'_>, flows: Option<&FlowTable>) -> Self {
-        let interface = hook
-            .policy
-            .interface(hook.interface)
-            .expect("the policy has the role");
-        let image = compile(hook.policy, interface, hook.direction).expect("it compiles");
-        Self::over(&image, hook.direction, hook.software_lengths, flows)
+        Self::over(&image(hook), hook.direction, hook.software_lengths, flows)
+    }
+
+    /// The same by a program such as older kernels are given
+    /// ([`load_without_kernel_context`]).
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn without_kernel_context(hook: Hook<'_>) -> Self {
+        Self::by(&image(hook), hook.direction, None, |image| {
+            load_without_kernel_context(image, hook.direction, hook.software_lengths, None)
+        })
     }
 
     /// A judge over tables that are at hand, of a hook of `direction`
@@ -82,10 +99,21 @@ impl KernelJudge {
         software_lengths: bool,
         flows: Option<&FlowTable>,
     ) -> Self {
+        Self::by(image, direction, flows, |image| {
+            load(image, direction, software_lengths, flows)
+        })
+    }
+
+    /// A judge by the program that `load` makes of `image`.
+    fn by(
+        image: &TableImage,
+        direction: Direction,
+        flows: Option<&FlowTable>,
+        load: impl FnOnce(&TableImage) -> Result<LoadedProgram, KernelError>,
+    ) -> Self {
         require_root();
         let begin = Instant::now();
-        let program = load(image, direction, software_lengths, flows)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let program = load(image).unwrap_or_else(|error| panic!("{error}"));
         let loaded_in = begin.elapsed();
         let counts = vec![Count::default(); image.counters.len()];
         let names = image.counters.iter().map(|slot| slot.id.to_string());
