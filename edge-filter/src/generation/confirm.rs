@@ -21,7 +21,7 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let records = instance.state.records()?;
         let attached = attached(instance, &records)?;
         let record = running(&records, &attached)?;
-        let policy = record.policy.read(record.generation, record.applied_at)?;
+        let policy = record.policy.read(record.generation)?;
         // It had room when the trial began.
         let plans = plan(&policy, &devices(record, &attached), Budget::UNLIMITED)?;
         let source = Source {

@@ -108,7 +108,7 @@ impl StateDir {
                 Err(error) => Last::Lost(reason(error)),
             },
             (Some(Some(newest)), Some(last)) if last.generation == *newest => {
-                match last.policy.read(last.generation, last.applied_at) {
+                match last.policy.read(last.generation) {
                     Ok(_) => Last::Found,
                     Err(error) => Last::Lost(reason(error)),
                 }

@@ -94,7 +94,6 @@ pub struct Repaired {
 struct Intent {
     generation: u64,
     policy: PolicyRecord,
-    applied_at: Timestamp,
     sites: Sites,
     restores: Option<u64>,
     devices: BTreeMap<String, Vec<String>>,
@@ -274,7 +273,6 @@ impl Intent {
             Self {
                 generation: last.generation,
                 policy: last.policy,
-                applied_at: last.applied_at,
                 sites: last.sites,
                 restores: last.restores,
                 devices: last.devices,
@@ -302,7 +300,6 @@ impl Intent {
         Self {
             generation: record.generation,
             policy: record.policy.clone(),
-            applied_at: record.applied_at,
             sites: record.sites,
             restores: record.restores,
             devices,
@@ -321,7 +318,7 @@ impl Intent {
         leaves: impl Fn(&str) -> bool,
         diagnostics: bool,
     ) -> Result<Applied, KernelError> {
-        let policy = self.policy.read(self.generation, self.applied_at)?;
+        let policy = self.policy.read(self.generation)?;
         let devices: Overrides = self.devices.clone().into_iter().collect();
         // It had room when it was applied.
         let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;

@@ -75,7 +75,7 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
             return Ok(RolledBack::Released { released });
         }
         let target = target(&history, goal, trial.is_some())?;
-        let policy = target.policy.read(target.generation, target.applied_at)?;
+        let policy = target.policy.read(target.generation)?;
         let devices = devices(target, &present_names(instance, &records)?);
         // It had room when it was applied.
         let plans = plan(&policy, &devices, Budget::UNLIMITED)?;
