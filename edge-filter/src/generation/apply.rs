@@ -13,7 +13,7 @@ use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
 use super::{Instance, history, leftovers, owner};
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, signals};
 use crate::policy::Policy;
 
 /// A policy and what it was read from.
@@ -125,11 +125,12 @@ pub(super) fn enforce(
         on_trial,
     )?;
     let mut next = Next::new(instance, source, generation, manner, flows);
-    let swapped = next
+    let loaded = next
         .load(plans, &mut former)
-        .and_then(|()| next.load_opened(&mut former, &records))
-        .and_then(|()| next.swap());
-    match swapped {
+        .and_then(|()| next.load_opened(&mut former, &records));
+    // In the middle of what follows, one would leave both policies in force.
+    let _held = signals::hold();
+    match loaded.and_then(|()| next.swap()) {
         Ok(record) => Ok(next.settle(former, &record, before.as_ref())),
         Err(error) => {
             next.take_back();
