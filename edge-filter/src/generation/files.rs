@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -171,6 +173,17 @@ pub(super) fn sweep(directory: &Path) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// Fails unless what is in a directory can be removed, or there is no such directory.
+pub(super) fn check_clearing(directory: &Path) -> Result<(), KernelError> {
+    match access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Err(error) if error != Errno::ENOENT => {
+            let removing = KernelError::new(format!("remove what is in {}", directory.display()));
+            Err(removing.because(io::Error::from(error)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a directory with all that is in it, or whatever is in its place.
 pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     let removed = fs::symlink_metadata(path).and_then(|metadata| {
@@ -182,7 +195,10 @@ pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     });
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new(format!("remove {}", path.display())).because(error))
+            let remedy = remedy(&error);
+            Err(KernelError::new(format!("remove {}", path.display()))
+                .because(error)
+                .try_this(remedy))
         }
         _ => Ok(()),
     }

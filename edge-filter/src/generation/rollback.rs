@@ -9,7 +9,7 @@ use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, OnTrial, attached, newest, on_trial, present_names};
-use super::detach::release_all;
+use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
 use super::plan::{Overrides, plan};
 use super::record::Record;
@@ -72,7 +72,9 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let trial = on_trial(&attached);
         let history = instance.state.history()?;
         if goal == Goal::Steps(1) && was_open(trial, &attached, &history) {
+            check_forgetting(instance, "nothing was changed")?;
             let released = release_all(instance)?;
+            instance.pins.remove()?;
             return Ok(RolledBack::Released { released });
         }
         let target = target(&history, goal, ahead(&records, &attached, &history))?;

@@ -204,6 +204,24 @@ impl StateDir {
         }
     }
 
+    /// Fails if [`Self::clear`] would: that is to be known before anything is taken off.
+    ///
+    /// # Errors
+    /// A directory cannot be written to.
+    pub(super) fn check_clearing(&self) -> Result<(), KernelError> {
+        for place in [Some(&self.durable), self.emergency.as_ref()] {
+            let Some(place) = place else { continue };
+            files::check_clearing(place)?;
+            for below in [HISTORY, GENERATIONS, emergency::DAMAGED] {
+                let below = place.join(below);
+                if below.is_dir() {
+                    files::check_clearing(&below)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The same, but for the history.
     ///
     /// # Errors
