@@ -37,6 +37,7 @@ pub mod planned;
 pub mod proposal;
 mod reading;
 pub mod record;
+mod recorded;
 mod reserve;
 pub mod rollback;
 pub mod rules;

@@ -1,6 +1,6 @@
 //! Back to a policy that was enforced before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,9 +11,9 @@ use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, OnTrial, attached, newest, on_trial, present_names};
 use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
-use super::plan::{Overrides, plan};
-use super::record::Record;
-use crate::compile::budget::Budget;
+use super::plan::Overrides;
+use super::record::{PolicyRecord, Record};
+use super::recorded::{plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 
 /// Where to go back to.
@@ -56,6 +56,19 @@ pub struct HistoryEntry {
     pub restores: Option<u64>,
 }
 
+/// A committed generation with its policy, as `rollback --show --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// Its number.
+    pub generation: u64,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+    /// The devices of each role, by the names that they had.
+    pub devices: BTreeMap<String, Vec<String>>,
+    /// The policy, with its text.
+    pub policy: PolicyRecord,
+}
+
 /// Enforces the policy of an earlier generation again.
 ///
 /// # Errors
@@ -80,8 +93,7 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let target = target(&history, goal, ahead(&records, &attached, &history))?;
         let policy = target.policy.read(target.generation)?;
         let devices = devices(target, &present_names(instance, &records)?);
-        // It had room when it was applied.
-        let plans = plan(&policy, &devices, Budget::UNLIMITED)?;
+        let (plans, absent) = plan_on_those_there(&policy, &devices, &attached)?;
         let source = Source {
             policy: &policy,
             text: &target.policy.text,
@@ -89,9 +101,11 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let manner = Manner {
             sites: target.sites,
             restores: Some(target.generation),
+            absent: absent.clone(),
             ..Manner::default()
         };
-        enforce(instance, source, plans, manner).map(|applied| RolledBack::Applied(applied.into()))
+        let applied = enforce(instance, source, plans, manner)?;
+        Ok(RolledBack::Applied(warn_of(&absent, applied).into()))
     })
 }
 
@@ -151,6 +165,24 @@ pub fn list(instance: &Instance) -> Result<Vec<HistoryEntry>, KernelError> {
     Ok(entries.collect())
 }
 
+/// The committed generation of that number.
+///
+/// # Errors
+/// There is no such generation, or the state directory cannot be read.
+pub fn show(instance: &Instance, generation: u64) -> Result<Shown, KernelError> {
+    let history = instance.state.history()?;
+    let found = history
+        .into_iter()
+        .find(|committed| committed.generation == generation);
+    let found = found.ok_or_else(|| not_kept(format!("show generation {generation}")))?;
+    Ok(Shown {
+        generation,
+        applied_at: found.applied_at,
+        devices: found.devices,
+        policy: found.policy,
+    })
+}
+
 fn target(history: &[Committed], goal: Goal, ahead: usize) -> Result<&Committed, KernelError> {
     let (found, doing) = match goal {
         Goal::Steps(steps) => (
@@ -165,9 +197,11 @@ fn target(history: &[Committed], goal: Goal, ahead: usize) -> Result<&Committed,
             format!("go back to generation {generation}"),
         ),
     };
-    found.ok_or_else(|| {
-        KernelError::new(doing)
-            .because("none was committed, or it is not kept any more")
-            .try_this("`edge-filter rollback --list` shows those that are kept")
-    })
+    found.ok_or_else(|| not_kept(doing))
+}
+
+fn not_kept(doing: String) -> KernelError {
+    KernelError::new(doing)
+        .because("none was committed, or it is not kept any more")
+        .try_this("`edge-filter rollback --list` shows those that are kept")
 }
