@@ -7,6 +7,7 @@ use super::applied::Applied;
 use super::attached::enforced;
 use super::change::Former;
 use super::flows::Flows;
+use super::last_good::without_damage;
 use super::next::Next;
 use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
@@ -56,7 +57,8 @@ impl Manner {
 }
 
 /// Applies `plans`, the hooks of the policy of `source`; with `trial`, only for so long,
-/// unless it is confirmed in time; as `planned`, only if that still holds.
+/// unless it is confirmed in time; as `planned`, only if that still holds. Files of the state
+/// directory that are damaged are set aside, unless it is a trial.
 ///
 /// # Errors
 /// Whatever failed; what was enforced before is enforced still.
@@ -68,16 +70,25 @@ pub fn apply(
     trial: Option<Duration>,
     planned: Option<&Planned>,
 ) -> Result<Applied, KernelError> {
+    let is_trial = trial.is_some();
     let manner = Manner {
         sites,
         trial,
         ..Manner::default()
     };
-    locked(instance, || {
+    let apply = || {
         if let Some(planned) = planned {
             planned.must_hold(instance, &plans)?;
         }
         enforce(instance, source, plans, manner)
+    };
+    locked(instance, || {
+        // A trial sets nothing aside: what was committed still counts.
+        if is_trial {
+            apply()
+        } else {
+            without_damage(instance, apply)
+        }
     })
 }
 
@@ -166,5 +177,12 @@ fn next_generation(instance: &Instance, records: &[Record]) -> Result<u64, Kerne
             instance.state.highest_number(),
         ])
         .max();
-    Ok(last.unwrap_or(0) + 1)
+    let last = last.unwrap_or(0);
+    last.checked_add(1).ok_or_else(|| {
+        KernelError::new("number the next generation")
+            .because(format!(
+                "a pin or the tally says that there was one of number {last}"
+            ))
+            .try_this("nothing was changed; `edge-filter detach` starts afresh")
+    })
 }

@@ -32,6 +32,7 @@ pub mod last_hits;
 mod leftovers;
 mod next;
 mod owner;
+mod passing;
 pub mod plan;
 pub mod planned;
 pub mod proposal;
