@@ -45,7 +45,8 @@ pub(super) struct Manner {
     pub(super) absent: Absent,
     /// Whether its programs say what becomes of frames.
     pub(super) diagnostics: bool,
-    /// Whether it is the policy of last resort, by which no emergency ends.
+    /// Whether it is the policy of last resort, by which no emergency ends, and to which
+    /// nobody goes back.
     pub(super) last_resort: bool,
 }
 

@@ -100,6 +100,7 @@ struct Intent {
     policy: PolicyRecord,
     sites: Sites,
     restores: Option<u64>,
+    last_resort: bool,
     devices: BTreeMap<String, Vec<String>>,
     trial: Option<TrialRecord>,
     filtered: Vec<String>,
@@ -280,6 +281,7 @@ impl Intent {
                 policy: last.policy,
                 sites: last.sites,
                 restores: last.restores,
+                last_resort: last.last_resort,
                 devices: last.devices,
                 trial: None,
                 filtered: Vec::new(),
@@ -307,6 +309,7 @@ impl Intent {
             policy: record.policy.clone(),
             sites: record.sites,
             restores: record.restores,
+            last_resort: record.last_resort,
             devices,
             trial: record.trial,
             filtered: Vec::new(),
@@ -338,6 +341,7 @@ impl Intent {
             repairs: Some(self.generation),
             absent,
             diagnostics,
+            last_resort: self.last_resort,
             ..Manner::default()
         };
         enforce(instance, source, plans, manner)

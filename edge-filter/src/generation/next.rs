@@ -279,6 +279,7 @@ impl<'a> Next<'a> {
         record.repairs = self.manner.repairs;
         record.absent = self.manner.absent.clone();
         record.diagnostics = self.manner.diagnostics && self.trial.is_none();
+        record.last_resort = self.manner.last_resort;
         Ok(record)
     }
 

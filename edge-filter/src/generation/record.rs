@@ -63,6 +63,9 @@ pub struct Record {
     /// Whether its programs say what becomes of frames.
     #[serde(default, skip_serializing_if = "is_false")]
     pub diagnostics: bool,
+    /// Whether its policy is that of last resort.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub last_resort: bool,
 }
 
 /// The trial of a generation.
@@ -164,6 +167,7 @@ impl Record {
             absent: Absent::new(),
             repairs: None,
             diagnostics: false,
+            last_resort: false,
         }
     }
 
@@ -263,7 +267,7 @@ impl From<&CounterSlot> for SlotRecord {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 
