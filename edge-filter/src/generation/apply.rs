@@ -140,6 +140,12 @@ pub(super) fn enforce(
     let loaded = next
         .load(plans, &mut former)
         .and_then(|()| next.load_opened(&mut former, &records));
+    let committed = instance.state.history()?.into_iter().next();
+    let committed = committed.and_then(|committed| {
+        let mut records = records.iter();
+        records.find(|record| record.generation == committed.generation)
+    });
+    next.warn_of_open_sides(committed);
     // In the middle of what follows, one would leave both policies in force.
     let _held = signals::hold();
     match loaded.and_then(|()| next.swap()) {

@@ -304,6 +304,29 @@ impl<'a> Next<'a> {
         let _ = self.instance.state.remove_record(self.generation);
     }
 
+    /// Warns of the sides that what was committed last should filter, and does not: a trial
+    /// gives them back as they are now, open.
+    pub(super) fn warn_of_open_sides(&mut self, committed: Option<&Record>) {
+        let Some(committed) = committed.filter(|_| self.manner.trial.is_some()) else {
+            return;
+        };
+        for change in self.changes.iter().filter(|change| !change.is_present()) {
+            let (device, direction) = change.side();
+            let mut hooks = committed.hooks.iter();
+            let mut absent = committed.absent.values().flatten();
+            if hooks.any(|hook| (&hook.device, hook.direction) == (&device, direction))
+                || absent.any(|name| *name == device)
+            {
+                self.warnings.push(format!(
+                    "{device} {direction} is not filtered now, though generation {} should filter \
+                     it: it is open again after the trial, unless `edge-filter run` looks after \
+                     it\n  help: `edge-filter apply --last-good` filters it",
+                    committed.generation
+                ));
+            }
+        }
+    }
+
     /// Ends what the generation before had and this one has not; during a trial nothing
     /// ends but what decided in an earlier one.
     pub(super) fn settle(
