@@ -93,6 +93,7 @@ fn usage_errors_exit_with_2() {
         "apply p.yaml --confirm 500ms",
         "rollback 11",
         "rollback 2 --generation 3",
+        "rollback --list --show 3",
         "counters --watch=0",
         "counters --watch 1",
         "explain p.yaml --interface external --direction inwards",

@@ -183,6 +183,35 @@ fn a_disk_that_takes_no_more_leaves_nothing_open() -> Result<()> {
     Ok(())
 }
 
+/// Neither the state directory nor what stands in for it can be used.
+#[test]
+fn where_no_place_takes_the_state_nothing_is_open_either() -> Result<()> {
+    for (file, codes, open) in [
+        ("tally.json", [0, 0], FIRST),
+        // The second time, nobody knows what it is that is attached; it stays.
+        ("history/1.json", [LAST_RESORT, 1], MOVED),
+    ] {
+        let lab = enforcing(sample::POLICY)?;
+        lab.mounts.write("management.yaml", MANAGEMENT)?;
+        fs::write(state(&lab, file), "{")?;
+        lab.reboot()?;
+        let run = lab.mounts.outside("run");
+        fs::write(&run, "no directory")?;
+        for code in codes {
+            let (_, complained) = last_good(&lab, code)?;
+            ensure!(complained.contains(file), "{complained}");
+            assert_eq!(Probe::new(&lab)?.open()?, open, "{file}");
+            assert_eq!(filtered(&lab)?, ["external", "internal"], "{file}");
+        }
+        fs::remove_file(&run)?;
+        let policy = lab.mounts.inside("policy.yaml");
+        lab.apply(&policy, Mode::Native)?;
+        assert_eq!(Probe::new(&lab)?.open()?, FIRST, "{file}");
+        assert_eq!(lab.mounts.pins()?.len(), 6 + 4, "{file}");
+    }
+    Ok(())
+}
+
 #[test]
 fn where_nothing_is_committed_nothing_is_closed() -> Result<()> {
     let lab = Lab::new(&Plan::default())?;

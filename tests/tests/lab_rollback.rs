@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use edge_filter_tests::lab::boot::{filtered, last_good, said};
 use edge_filter_tests::lab::probe::Probe;
-use edge_filter_tests::lab::product::Mode;
+use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
 use edge_filter_tests::lab::trial::{
     FIRST, MOVED, OPEN, assert_tidy, await_reversal, generations, lab, refusal,
@@ -89,5 +90,94 @@ fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
     assert!(filtered["roamer"].is_some(), "{filtered:?}");
     assert_eq!(filtered["internal"], None, "{filtered:?}");
     assert_eq!(lab.json(&["status"])?["policy"]["generation"], 3);
+    Ok(())
+}
+
+/// The same of a device that was renamed and filtered since, so that no record knows its
+/// former name.
+#[test]
+fn rollback_knows_a_device_that_was_filtered_under_another_name_since() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.edge.ip(
+        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+         link add internal type veth peer name again\n",
+    )?;
+    let mut apply = lab.edge_filter(&["apply", "--interface", "internal=roamer"])?;
+    expect_exit(apply.arg(&moved), 0)?;
+    assert_eq!(lab.json(&["rollback"])?["restores"], 1);
+    assert_eq!(filtered(&lab)?, ["external", "roamer"]);
+    assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+    Ok(())
+}
+
+#[test]
+fn a_device_that_is_gone_keeps_nobody_from_confirm_or_rollback() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    for (command, open) in [("confirm", MOVED), ("rollback", FIRST)] {
+        lab.try_out(&moved, Mode::Native, "1h")?;
+        lab.edge.ip("link del internal\n")?;
+        let (told, complained) = said(&lab.run(&[command], 0)?)?;
+        ensure!(told.contains("is enforced as generation"), "{told}");
+        ensure!(complained.contains("not there: internal;"), "{complained}");
+        assert_eq!(Probe::new(&lab)?.open()?, open);
+        assert_eq!(filtered(&lab)?, ["external"]);
+        lab.edge
+            .ip("link add internal type veth peer name internal-peer\n")?;
+        // It belongs to what was committed, and is filtered when it comes.
+        last_good(&lab, 0)?;
+        assert_eq!(filtered(&lab)?, ["external", "internal"]);
+        assert_eq!(Probe::new(&lab)?.open()?, open);
+        lab.apply(&first, Mode::Native)?;
+    }
+    // Where none is left there is nothing to enforce.
+    lab.edge.ip("link del internal\nlink del external\n")?;
+    let said = refusal(&lab, &["rollback"])?;
+    ensure!(said.contains("cannot find the device"), "{said}");
+    Ok(())
+}
+
+/// One that is in another network namespace is not gone: it stays filtered there.
+#[test]
+fn a_device_in_another_namespace_is_not_left_out() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.try_out(&moved, Mode::Native, "1h")?;
+    lab.edge.ip(&format!(
+        "link set internal down\nlink set internal name roamer\nlink set roamer netns {}\n",
+        lab.world.path()
+    ))?;
+    let pins = lab.mounts.pins()?;
+    for command in ["confirm", "rollback"] {
+        let said = refusal(&lab, &[command])?;
+        ensure!(said.contains("cannot find the device"), "{said}");
+    }
+    assert_eq!(lab.mounts.pins()?, pins);
+    Ok(())
+}
+
+#[test]
+fn a_committed_policy_is_shown_as_it_was_applied() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    // It ends without a line break.
+    let text = sample::POLICY.trim_end();
+    let first = lab.mounts.write(
+        first
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("first.yaml"),
+        text,
+    )?;
+    lab.apply(&first, Mode::Native)?;
+    lab.apply(&moved, Mode::Native)?;
+    let (told, complained) = said(&lab.run(&["rollback", "--show", "1"], 0)?)?;
+    assert_eq!((&*told, &*complained), (text, ""));
+    let shown = lab.json(&["rollback", "--show", "1"])?;
+    assert_eq!(shown["policy"]["text"], text);
+    assert_eq!(shown["devices"]["internal"][0], "internal");
+    assert_eq!(lab.status()?.policy.generation, 2);
+    let said = refusal(&lab, &["rollback", "--show", "7"])?;
+    ensure!(said.contains("rollback --list"), "{said}");
     Ok(())
 }

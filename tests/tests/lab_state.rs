@@ -44,26 +44,81 @@ fn small_state(lab: &Lab) -> Result<PathBuf> {
 }
 
 #[test]
-fn damaged_state_is_named_and_detach_clears_it() -> Result<()> {
-    for file in ["tally.json", "generations/1.json"] {
+fn damaged_state_is_named_and_apply_sets_it_aside() -> Result<()> {
+    for file in ["tally.json", "generations/1.json", "history/1.json"] {
         let (lab, policy) = enforcing()?;
         let before = lab.edge.devices()?;
         fs::write(
             lab.mounts.outside("state/edge-filter").join(file),
             "{ \"version\": ",
         )?;
-        for arguments in [&["status"][..], &["counters"]] {
-            let message = refusal(&mut lab.edge_filter(arguments)?)?;
-            assert!(message.contains(file), "{message}");
+        for arguments in [&["status"][..], &["counters"], &["rollback", "--list"]] {
+            // Each reads what it needs.
+            if (file == "history/1.json") == (arguments[0] == "rollback") {
+                let message = refusal(&mut lab.edge_filter(arguments)?)?;
+                assert!(message.contains(file), "{message}");
+            }
         }
-        let message = refusal(&mut lab.apply_command(&policy, Mode::Native)?)?;
-        assert!(message.contains("edge-filter detach"), "{message}");
+        // A trial sets nothing aside.
+        let mut trial = lab.apply_command(&policy, Mode::Native)?;
+        let message = refusal(trial.args(["--confirm", "1h"]))?;
+        assert!(message.contains("edge-filter apply POLICY"), "{message}");
         assert_eq!(lab.edge.devices()?, before, "it is not enforced any more");
+        let output = lab.apply(&policy, Mode::Native)?;
+        let message = String::from_utf8(output.stderr)?;
+        assert!(
+            message.contains(file) && message.contains("set aside in"),
+            "{message}"
+        );
+        let enforced = lab.status()?;
+        assert!(enforced.policy.generation > 1);
+        assert!(enforced.hooks.iter().all(|hook| hook.filtered));
+        let aside = fs::read_dir(lab.mounts.outside("state/edge-filter/damaged"))?;
+        assert_eq!(aside.count(), 1);
+        assert_eq!(lab.mounts.pins()?.len(), 6 + 4);
+        let output = lab.apply(&policy, Mode::Native)?;
+        assert_eq!(String::from_utf8(output.stderr)?, "");
         lab.run(&["detach"], 0)?;
         assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
-        lab.apply(&policy, Mode::Native)?;
-        assert_eq!(lab.status()?.policy.generation, 1);
     }
+    Ok(())
+}
+
+/// As its message says, what is enforced is read again after `apply --last-good`.
+#[test]
+fn damaged_state_is_done_without_after_last_good() -> Result<()> {
+    let (lab, policy) = enforcing()?;
+    lab.apply(&policy, Mode::Native)?;
+    let tally = lab.mounts.outside("state/edge-filter/tally.json");
+    fs::write(&tally, "{")?;
+    let message = refusal(&mut lab.edge_filter(&["rollback"])?)?;
+    assert!(message.contains("apply --last-good"), "{message}");
+    lab.run(&["apply", "--last-good"], 0)?;
+    lab.run(&["status"], 0)?;
+    assert_eq!(lab.json(&["rollback"])?["restores"], 1);
+    assert!(lab.json(&["status"])?["emergency"].is_null());
+    Ok(())
+}
+
+#[test]
+fn a_file_that_bears_the_number_of_another_generation_is_none_of_that() -> Result<()> {
+    let (lab, policy) = enforcing()?;
+    let history = lab.mounts.outside("state/edge-filter/history");
+    // Nothing comes after this number.
+    fs::copy(
+        history.join("1.json"),
+        history.join(format!("{}.json", u64::MAX)),
+    )?;
+    lab.apply(&policy, Mode::Native)?;
+    assert_eq!(lab.status()?.policy.generation, 2);
+    fs::copy(history.join("1.json"), history.join("9.json"))?;
+    let message = refusal(&mut lab.edge_filter(&["rollback"])?)?;
+    assert!(
+        message.contains("9.json: it holds generation 1"),
+        "{message}"
+    );
+    lab.apply(&policy, Mode::Native)?;
+    assert_eq!(lab.status()?.policy.generation, 10);
     Ok(())
 }
 

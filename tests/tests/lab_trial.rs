@@ -329,6 +329,26 @@ fn a_trial_reverts_what_leaves_by_clsact() -> Result<()> {
     reverts_both_ways("clsact")
 }
 
+/// A device that lost its filter is open after a trial, too, and that is said before.
+#[test]
+fn a_trial_says_which_side_it_leaves_open() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let trial = || lab.apply_command(&moved, Mode::Native);
+    let output = expect_exit(trial()?.args(["--confirm", "1h"]), 0)?;
+    assert_eq!(String::from_utf8(output.stderr)?, "");
+    lab.run(&["rollback"], 0)?;
+    lab.edge
+        .ip("link del internal\nlink add internal type veth peer name internal-peer\n")?;
+    let output = expect_exit(trial()?.args(["--confirm", "1h"]), 0)?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(
+        said.contains("internal inbound is not filtered now") && !said.contains("external"),
+        "{said}"
+    );
+    Ok(())
+}
+
 /// A device that the next trial does not see keeps its program, and with it the one that
 /// decides when its own trial is over: without that it would drop everything.
 #[test]

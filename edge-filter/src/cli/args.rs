@@ -272,6 +272,9 @@ pub(super) struct RollbackArgs {
     /// Change nothing: show what one can go back to
     #[arg(long, conflicts_with_all = ["steps", "generation"])]
     pub(super) list: bool,
+    /// Change nothing: print the policy of the generation of this number, as it was applied
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["steps", "generation", "list"])]
+    pub(super) show: Option<u64>,
     #[command(flatten)]
     pub(super) json: JsonArgs,
 }

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output::{complain, print, print_json};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::Standing;
+use crate::generation::keep::{Missing, Standing};
 use crate::generation::last_good::{Ground, LastGood, Management, last_good};
 
 /// What `apply --last-good --json` prints.
@@ -71,8 +71,18 @@ fn complain_of(done: &LastGood) {
     for error in &done.failed {
         complain(&format!("error: {error}"));
     }
-    for device in missing(done.standing.as_ref()) {
-        complain(&format!("error: {device} IS NOT FILTERED"));
+    let missing = done.standing.iter().flat_map(|standing| &standing.missing);
+    for Missing {
+        device, instead, ..
+    } in missing
+    {
+        complain(&match instead {
+            Some(generation) => format!(
+                "error: {device} still enforces generation {generation}, whose `edge-filter apply` \
+                 was ended before it was done"
+            ),
+            None => format!("error: {device} IS NOT FILTERED"),
+        });
     }
     if let Some(Standing { absent, .. }) = &done.standing
         && !absent.is_empty()

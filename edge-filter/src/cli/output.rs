@@ -12,10 +12,24 @@ use super::failure::Failure;
 /// # Errors
 /// The reader went away, as `head` does, or the output cannot be written.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    write_to(&mut io::stdout().lock(), text).map_err(|error| match error.kind() {
+    write_to(&mut io::stdout().lock(), text).map_err(unprinted)
+}
+
+/// Prints `text` and nothing else.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_exactly(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes());
+    printed.and_then(|()| stdout.flush()).map_err(unprinted)
+}
+
+fn unprinted(error: io::Error) -> Failure {
+    match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::Output(error),
-    })
+    }
 }
 
 /// Prints `text` to standard error.

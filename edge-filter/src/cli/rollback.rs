@@ -3,9 +3,9 @@
 use super::applied::report;
 use super::args::RollbackArgs;
 use super::failure::Failure;
-use super::output::{print, print_json, render, table};
+use super::output::{print, print_exactly, print_json, render, table};
 use crate::generation::Instance;
-use crate::generation::rollback::{Goal, HistoryEntry, RolledBack, list, rollback};
+use crate::generation::rollback::{Goal, HistoryEntry, RolledBack, list, rollback, show};
 
 pub(super) fn run(instance: &Instance, args: &RollbackArgs) -> Result<(), Failure> {
     if args.list {
@@ -14,6 +14,14 @@ pub(super) fn run(instance: &Instance, args: &RollbackArgs) -> Result<(), Failur
             print_json(&entries)
         } else {
             print(&in_words(&entries))
+        };
+    }
+    if let Some(generation) = args.show {
+        let shown = show(instance, generation)?;
+        return if args.json.json {
+            print_json(&shown)
+        } else {
+            print_exactly(&shown.policy.text)
         };
     }
     let goal = match args.generation {

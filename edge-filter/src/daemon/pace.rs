@@ -107,6 +107,7 @@ mod tests {
         vec![Missing {
             device: "eth0".to_owned(),
             index,
+            instead: None,
         }]
     }
 

@@ -27,15 +27,16 @@ pub(super) fn in_words(standing: &Standing, ground: Option<&Ground>) -> String {
         [] => "no device is filtered".to_owned(),
         devices => format!("filtered: {}", devices.join(", ")),
     };
-    let missing: Vec<&str> = standing
-        .missing
-        .iter()
-        .map(|missing| &*missing.device)
-        .collect();
-    let missing = match &*missing {
-        [] => String::new(),
-        devices => format!("; NOT FILTERED: {}", devices.join(", ")),
+    let missing = |is_open: bool, words: &str| {
+        let missing = standing.missing.iter();
+        let missing = missing.filter(|missing| missing.instead.is_none() == is_open);
+        let names: Vec<&str> = missing.map(|missing| &*missing.device).collect();
+        match &*names {
+            [] => String::new(),
+            devices => format!("; {words}: {}", devices.join(", ")),
+        }
     };
+    let missing = missing(true, "NOT FILTERED") + &missing(false, "by another generation");
     let last_resort = match ground {
         Some(Ground::LastResort(_)) => "LAST RESORT: ",
         _ => "",

@@ -45,8 +45,11 @@ pub(super) fn look(instance: &Instance, management: &Management) -> Found {
     }
     match last_good::ready(instance, management) {
         Ok(ready) => Found {
+            standing: match ready.standing.clone() {
+                Some(standing) => Ok(Some(standing)),
+                None => keep::standing(instance),
+            },
             ready: Some(ready),
-            standing: keep::standing(instance),
         },
         Err(error) => Found {
             ready: None,

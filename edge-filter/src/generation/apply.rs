@@ -7,13 +7,14 @@ use super::applied::Applied;
 use super::attached::enforced;
 use super::change::Former;
 use super::flows::Flows;
+use super::last_good::without_damage;
 use super::next::Next;
 use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
 use super::{Instance, history, leftovers, owner};
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, signals};
 use crate::policy::Policy;
 
 /// A policy and what it was read from.
@@ -44,7 +45,8 @@ pub(super) struct Manner {
     pub(super) absent: Absent,
     /// Whether its programs say what becomes of frames.
     pub(super) diagnostics: bool,
-    /// Whether it is the policy of last resort, by which no emergency ends.
+    /// Whether it is the policy of last resort, by which no emergency ends, and to which
+    /// nobody goes back.
     pub(super) last_resort: bool,
 }
 
@@ -56,7 +58,8 @@ impl Manner {
 }
 
 /// Applies `plans`, the hooks of the policy of `source`; with `trial`, only for so long,
-/// unless it is confirmed in time; as `planned`, only if that still holds.
+/// unless it is confirmed in time; as `planned`, only if that still holds. Files of the state
+/// directory that are damaged are set aside, unless it is a trial.
 ///
 /// # Errors
 /// Whatever failed; what was enforced before is enforced still.
@@ -68,16 +71,25 @@ pub fn apply(
     trial: Option<Duration>,
     planned: Option<&Planned>,
 ) -> Result<Applied, KernelError> {
+    let is_trial = trial.is_some();
     let manner = Manner {
         sites,
         trial,
         ..Manner::default()
     };
-    locked(instance, || {
+    let apply = || {
         if let Some(planned) = planned {
             planned.must_hold(instance, &plans)?;
         }
         enforce(instance, source, plans, manner)
+    };
+    locked(instance, || {
+        // A trial sets nothing aside: what was committed still counts.
+        if is_trial {
+            apply()
+        } else {
+            without_damage(instance, apply)
+        }
     })
 }
 
@@ -125,11 +137,18 @@ pub(super) fn enforce(
         on_trial,
     )?;
     let mut next = Next::new(instance, source, generation, manner, flows);
-    let swapped = next
+    let loaded = next
         .load(plans, &mut former)
-        .and_then(|()| next.load_opened(&mut former, &records))
-        .and_then(|()| next.swap());
-    match swapped {
+        .and_then(|()| next.load_opened(&mut former, &records));
+    let committed = instance.state.history()?.into_iter().next();
+    let committed = committed.and_then(|committed| {
+        let mut records = records.iter();
+        records.find(|record| record.generation == committed.generation)
+    });
+    next.warn_of_open_sides(committed);
+    // In the middle of what follows, one would leave both policies in force.
+    let _held = signals::hold();
+    match loaded.and_then(|()| next.swap()) {
         Ok(record) => Ok(next.settle(former, &record, before.as_ref())),
         Err(error) => {
             next.take_back();
@@ -165,5 +184,12 @@ fn next_generation(instance: &Instance, records: &[Record]) -> Result<u64, Kerne
             instance.state.highest_number(),
         ])
         .max();
-    Ok(last.unwrap_or(0) + 1)
+    let last = last.unwrap_or(0);
+    last.checked_add(1).ok_or_else(|| {
+        KernelError::new("number the next generation")
+            .because(format!(
+                "a pin or the tally says that there was one of number {last}"
+            ))
+            .try_this("nothing was changed; `edge-filter detach` starts afresh")
+    })
 }

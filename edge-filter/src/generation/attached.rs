@@ -131,7 +131,7 @@ fn decides(
 }
 
 /// The names that devices have now, by those that they had when the programs there, and
-/// those that decide after a trial, were attached.
+/// those that decide after a trial, were attached, and when they were filtered first.
 ///
 /// # Errors
 /// The kernel refuses to tell.
@@ -140,6 +140,7 @@ pub(super) fn present_names(
     records: &[Record],
 ) -> Result<HashMap<String, String>, KernelError> {
     let mut names = HashMap::new();
+    let mut first_names = Vec::new();
     for pin in instance.pins.attachments()? {
         let attachment = Attachment::open(&instance.pins, &pin)?;
         let Whereabouts::On(device) = attachment.whereabouts()? else {
@@ -158,6 +159,11 @@ pub(super) fn present_names(
                 name.or_insert_with(|| device.name.clone());
             }
         }
+        first_names.push((pin.device, device.name));
+    }
+    // What an attachment was pinned as tells no more than that.
+    for (first, now) in first_names {
+        names.entry(first).or_insert(now);
     }
     Ok(names)
 }

@@ -158,6 +158,11 @@ impl Change {
         self.plan.image.config.get(Constant::Tracking) != 0
     }
 
+    /// The device, and the side.
+    pub(super) fn side(&self) -> (String, Direction) {
+        (self.plan.device.name.clone(), self.plan.direction)
+    }
+
     /// Whether the hook has an attachment already.
     pub(super) fn is_present(&self) -> bool {
         self.present.is_some()

@@ -1,12 +1,13 @@
-//! A trial becomes permanent: the same policy on the same devices, without a deadline.
+//! A trial becomes permanent: the same policy on the same devices, without a deadline. A
+//! device that is gone by now keeps no other one from it.
 
 use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, attached, newest, on_trial};
-use super::plan::{Overrides, plan};
+use super::plan::Overrides;
 use super::record::Record;
-use crate::compile::budget::Budget;
+use super::recorded::{plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 
 /// Confirms the trial that is running.
@@ -21,9 +22,13 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let records = instance.state.records()?;
         let attached = attached(instance, &records)?;
         let record = running(&records, &attached)?;
-        let policy = record.policy.read(record.generation, record.applied_at)?;
-        // It had room when the trial began.
-        let plans = plan(&policy, &devices(record, &attached), Budget::UNLIMITED)?;
+        let policy = record.policy.read(record.generation)?;
+        let (plans, gone) = plan_on_those_there(&policy, &devices(record, &attached), &attached)?;
+        let mut absent = record.absent.clone();
+        for (role, names) in &gone {
+            let of_role = absent.entry(role.clone()).or_default();
+            of_role.extend(names.iter().cloned());
+        }
         let source = Source {
             policy: &policy,
             text: &record.policy.text,
@@ -31,10 +36,10 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let manner = Manner {
             sites: record.sites,
             confirms: record.trial,
-            absent: record.absent.clone(),
+            absent: absent.clone(),
             ..Manner::default()
         };
-        enforce(instance, source, plans, manner)
+        enforce(instance, source, plans, manner).map(|applied| warn_of(&absent, applied))
     })
 }
 

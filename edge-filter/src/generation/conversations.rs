@@ -67,7 +67,7 @@ fn flows_now(instance: &Instance) -> Result<FlowReport, KernelError> {
     let Some(made_by) = record.flows else {
         return Ok(nothing);
     };
-    let policy = record.policy.read(record.generation, record.applied_at)?;
+    let policy = record.policy.read(record.generation)?;
     let tracker = Tracker::new(&policy);
     let table = FlowTable::open(&instance.pins.flows(made_by))?;
     let mut list = table.list()?;

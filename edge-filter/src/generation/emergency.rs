@@ -91,8 +91,12 @@ impl StateDir {
     pub(super) fn remains(&self) -> Remains {
         let mut damaged = Vec::new();
         let (history, numbers) = readable(&self.durable.join(HISTORY), &mut damaged, |committed| {
-            let Committed { version, .. } = committed;
-            *version
+            let Committed {
+                version,
+                generation,
+                ..
+            } = committed;
+            (*version, *generation)
         });
         let first_damage = damaged
             .first()
@@ -108,7 +112,7 @@ impl StateDir {
                 Err(error) => Last::Lost(reason(error)),
             },
             (Some(Some(newest)), Some(last)) if last.generation == *newest => {
-                match last.policy.read(last.generation, last.applied_at) {
+                match last.policy.read(last.generation) {
                     Ok(_) => Last::Found,
                     Err(error) => Last::Lost(reason(error)),
                 }
@@ -116,7 +120,9 @@ impl StateDir {
             _ => Last::Lost(first_damage.unwrap_or_else(|| "its history is damaged".to_owned())),
         };
         let generations = self.durable.join(GENERATIONS);
-        let (records, _) = readable(&generations, &mut damaged, |record: &Record| record.version);
+        let (records, _) = readable(&generations, &mut damaged, |record: &Record| {
+            (record.version, record.generation)
+        });
         let path = self.durable.join(TALLY);
         let tally = StateDir::new(self.durable.clone()).tally();
         let tally = tally.map_err(|error| damaged.push((path, reason(error))));
@@ -189,7 +195,9 @@ pub(super) fn begin(
             .try_this("run it as root, or choose another place with --run-dir")
     };
     let unfinished = place.with_extension("new");
-    files::clear(&unfinished)?;
+    files::clear(&unfinished).map_err(|error| {
+        error.try_this("remove it by hand, or choose another place with --run-dir")
+    })?;
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)
@@ -301,7 +309,7 @@ fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
 fn readable<T: DeserializeOwned>(
     directory: &Path,
     damaged: &mut Vec<(PathBuf, String)>,
-    version: impl Fn(&T) -> u32,
+    says: impl Fn(&T) -> (u32, u64),
 ) -> (Vec<T>, Option<Vec<u64>>) {
     let files = match files::numbered(directory) {
         Ok(files) => files,
@@ -316,7 +324,9 @@ fn readable<T: DeserializeOwned>(
         numbers.push(number);
         let value = files::read::<T>(&path).and_then(|value| {
             if let Some(value) = &value {
-                files::check_version(&path, version(value), VERSION)?;
+                let (version, generation) = says(value);
+                files::check_version(&path, version, VERSION)?;
+                files::check_number(&path, number, generation)?;
             }
             Ok(value)
         });

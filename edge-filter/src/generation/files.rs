@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,7 +33,11 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
         .collect()
 }
 
-/// The files of a directory that are named by a number and whole, with their numbers.
+/// The highest number that a file of a generation has: no host comes near it.
+const HIGHEST: u64 = u64::MAX >> 1;
+
+/// The files of a directory that are named by a number and whole, with their numbers. What
+/// bears a number beyond all others is none of them.
 pub(super) fn numbered(directory: &Path) -> Result<Vec<(u64, PathBuf)>, KernelError> {
     let mut files: Vec<(u64, PathBuf)> = list(directory)?
         .into_iter()
@@ -40,6 +46,7 @@ pub(super) fn numbered(directory: &Path) -> Result<Vec<(u64, PathBuf)>, KernelEr
                 .is_some_and(|extension| extension == "json")
         })
         .filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path)))
+        .filter(|(number, _)| *number <= HIGHEST)
         .collect();
     files.sort_unstable();
     Ok(files)
@@ -58,9 +65,10 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Kernel
         text => text.map_err(|error| reading().because(error).try_this("run it as root"))?,
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| {
-        reading()
-            .because(error)
-            .try_this("the file is damaged: `edge-filter detach` followed by `apply` starts afresh")
+        reading().because(error).try_this(
+            "the file is damaged: `edge-filter apply --last-good` goes on with the others, and \
+                 `edge-filter apply POLICY` sets it aside; the filter stays on all the while",
+        )
     })
 }
 
@@ -171,6 +179,17 @@ pub(super) fn sweep(directory: &Path) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// Fails unless what is in a directory can be removed, or there is no such directory.
+pub(super) fn check_clearing(directory: &Path) -> Result<(), KernelError> {
+    match access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Err(error) if error != Errno::ENOENT => {
+            let removing = KernelError::new(format!("remove what is in {}", directory.display()));
+            Err(removing.because(io::Error::from(error)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a directory with all that is in it, or whatever is in its place.
 pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     let removed = fs::symlink_metadata(path).and_then(|metadata| {
@@ -182,7 +201,10 @@ pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     });
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new(format!("remove {}", path.display())).because(error))
+            let remedy = remedy(&error);
+            Err(KernelError::new(format!("remove {}", path.display()))
+                .because(error)
+                .try_this(remedy))
         }
         _ => Ok(()),
     }
@@ -198,6 +220,20 @@ pub(super) fn check_version(path: &Path, version: u32, expected: u32) -> Result<
             "it is of version {version}, and this program writes {expected}"
         ))
         .try_this("use the edge-filter that wrote it"))
+}
+
+/// Fails unless the file that is named by `number` is that of the generation `inside`.
+pub(super) fn check_number(path: &Path, number: u64, inside: u64) -> Result<(), KernelError> {
+    if number == inside {
+        return Ok(());
+    }
+    Err(KernelError::new(format!("read {}", path.display()))
+        .because(format!(
+            "it holds generation {inside}, and is a copy or was renamed"
+        ))
+        .try_this(
+            "give it its own name back, or move it away; `edge-filter apply POLICY` sets it aside",
+        ))
 }
 
 /// What to do where the state directory is not as it should be.
@@ -238,9 +274,12 @@ mod tests {
         assert_eq!(read(&path).unwrap(), Some(2));
         assert_ne!(stamp(&path), first);
         fs::write(directory.path().join("8.new"), "{").unwrap();
+        // No generation comes after this one.
+        let beyond = directory.path().join(format!("{}.json", u64::MAX));
+        write(&beyond, &3).unwrap();
         fs::write(directory.path().join("notes.txt"), "").unwrap();
         assert_eq!(numbered(directory.path()).unwrap(), [(7, path)]);
         sweep(directory.path()).unwrap();
-        assert_eq!(list(directory.path()).unwrap().len(), 2);
+        assert_eq!(list(directory.path()).unwrap().len(), 3);
     }
 }

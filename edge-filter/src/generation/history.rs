@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Instance;
 use super::attached::enforces_everywhere;
 use super::files::Staged;
-use super::record::{PolicyRecord, Record, VERSION};
+use super::record::{PolicyRecord, Record, VERSION, is_false};
 use super::sites::Sites;
 use crate::kernel::KernelError;
 
@@ -39,6 +39,10 @@ pub struct Committed {
     pub sites: Sites,
     /// The devices of each role, by the names that they had.
     pub devices: BTreeMap<String, Vec<String>>,
+    /// Whether its policy is that of last resort: it is kept for as long as it is enforced,
+    /// and nobody goes back to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub last_resort: bool,
 }
 
 impl Committed {
@@ -63,6 +67,7 @@ impl Committed {
             policy: record.policy.clone(),
             sites: record.sites,
             devices,
+            last_resort: record.last_resort,
         }
     }
 }
@@ -76,13 +81,20 @@ pub(super) fn stage(instance: &Instance, record: &Record) -> Result<Staged, Kern
     let history = instance.state.history()?;
     let before = match record.repairs.or(record.restores) {
         Some(other) => find(&history, other).and_then(|other| other.before),
-        None => history.first().map(|newest| newest.generation),
+        None => history.first().and_then(|newest| {
+            if newest.last_resort {
+                newest.before
+            } else {
+                Some(newest.generation)
+            }
+        }),
     };
     instance.state.stage(&Committed::of(record, before))
 }
 
 /// Enters the generation of `record`, which enforces everywhere, into the history, and
-/// drops what is too old. A repair takes the place of the generation that it repairs.
+/// drops what is too old. A repair takes the place of the generation that it repairs, and
+/// whatever is enforced next that of the policy of last resort.
 ///
 /// # Errors
 /// The history cannot be read or written.
@@ -95,7 +107,8 @@ pub(super) fn commit(
     let history = instance.state.history()?;
     let kept = worth_keeping(&history);
     let is_old = |old: &&Committed| {
-        !kept.contains(&old.generation) || record.repairs == Some(old.generation)
+        let is_replaced = old.last_resort && old.generation != record.generation;
+        !kept.contains(&old.generation) || is_replaced || record.repairs == Some(old.generation)
     };
     for old in history.iter().filter(is_old) {
         instance.state.forget(old.generation)?;
@@ -181,6 +194,29 @@ mod tests {
         assert_eq!(numbers(walk(&history)), [5, 4, 1]);
         assert_eq!(numbers(walk(&history[1..])), [4, 1]);
         assert_eq!(worth_keeping(&history).len(), 5);
+    }
+
+    #[test]
+    fn nobody_goes_back_to_the_policy_of_last_resort() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let instance = Instance::new(path.join("pins"), path.join("state"), path);
+        let policy = committed(1, None).policy;
+        let enforce = |generation, last_resort, repairs| {
+            let mut record = Record::new(generation, policy.clone(), Sites::default());
+            record.last_resort = last_resort;
+            record.repairs = repairs;
+            commit(&instance, &record, stage(&instance, &record).unwrap()).unwrap();
+            instance.state.history().unwrap()
+        };
+        enforce(1, false, None);
+        enforce(2, false, None);
+        let closed = enforce(3, true, None);
+        assert_eq!(numbers(closed.iter()), [3, 2, 1]);
+        enforce(4, true, Some(3));
+        let opened = enforce(5, false, None);
+        assert_eq!(numbers(opened.iter()), [5, 2, 1]);
+        assert_eq!(numbers(walk(&opened)), [5, 2, 1]);
     }
 
     #[test]

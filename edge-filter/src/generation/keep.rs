@@ -5,9 +5,10 @@
 //! that was committed last: its roles' devices, by the names that they had and by the
 //! names that the filtered ones have now. A device that is there and lacks a hook is
 //! *missing*; one that is not there is nobody's fault. A repair is the same policy once
-//! more, as a generation of its own, by the very code of `apply`: whole or not at all. It
-//! takes the place of the one that it repairs in the history, and no trial ends by it: a
-//! running one goes on, to the same deadline.
+//! more, as a generation of its own, by the very code of `apply`: whole or not at all. So is
+//! what undoes an `apply` that was ended in the middle. It takes the place of the one that it
+//! repairs in the history, and no trial ends by it: a running one goes on, to the same
+//! deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ pub struct Standing {
     pub policy: String,
     /// The devices that are filtered as they should be.
     pub filtered: Vec<String>,
-    /// Those that are there and not filtered, or on one side only.
+    /// Those that are there and not filtered, on one side only, or by another generation.
     pub missing: Vec<Missing>,
     /// Those that are not there.
     pub absent: Vec<String>,
@@ -46,13 +47,16 @@ pub struct Standing {
     pub diagnostics: bool,
 }
 
-/// A device that should be filtered and is not.
+/// A device that should be filtered and is not, or not by the policy that should decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// Its name.
     pub device: String,
     /// Its index: another one is another device.
     pub index: u32,
+    /// The generation that decides there instead, because an `apply` was ended before it
+    /// was done; none if the device is open.
+    pub instead: Option<u64>,
 }
 
 /// What is to be followed: a policy, and the choices that belong to it.
@@ -94,9 +98,9 @@ pub struct Repaired {
 struct Intent {
     generation: u64,
     policy: PolicyRecord,
-    applied_at: Timestamp,
     sites: Sites,
     restores: Option<u64>,
+    last_resort: bool,
     devices: BTreeMap<String, Vec<String>>,
     trial: Option<TrialRecord>,
     filtered: Vec<String>,
@@ -112,9 +116,10 @@ struct Intent {
 /// The kernel or the state directory cannot be read.
 pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
     steadily(instance, || {
-        let Some(intent) = Intent::read(instance)? else {
+        let Some(mut intent) = Intent::read(instance)? else {
             return Ok(None);
         };
+        intent.overlook_a_change(instance);
         let now = SinceBoot::now()?;
         Ok(Some(Standing {
             generation: intent.generation,
@@ -274,9 +279,9 @@ impl Intent {
             Self {
                 generation: last.generation,
                 policy: last.policy,
-                applied_at: last.applied_at,
                 sites: last.sites,
                 restores: last.restores,
+                last_resort: last.last_resort,
                 devices: last.devices,
                 trial: None,
                 filtered: Vec::new(),
@@ -302,9 +307,9 @@ impl Intent {
         Self {
             generation: record.generation,
             policy: record.policy.clone(),
-            applied_at: record.applied_at,
             sites: record.sites,
             restores: record.restores,
+            last_resort: record.last_resort,
             devices,
             trial: record.trial,
             filtered: Vec::new(),
@@ -321,7 +326,7 @@ impl Intent {
         leaves: impl Fn(&str) -> bool,
         diagnostics: bool,
     ) -> Result<Applied, KernelError> {
-        let policy = self.policy.read(self.generation, self.applied_at)?;
+        let policy = self.policy.read(self.generation)?;
         let devices: Overrides = self.devices.clone().into_iter().collect();
         // It had room when it was applied.
         let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;
@@ -336,6 +341,7 @@ impl Intent {
             repairs: Some(self.generation),
             absent,
             diagnostics,
+            last_resort: self.last_resort,
             ..Manner::default()
         };
         enforce(instance, source, plans, manner)
@@ -361,6 +367,15 @@ impl Intent {
         }
     }
 
+    /// What somebody is changing right now is not as it should be for that moment.
+    fn overlook_a_change(&mut self, instance: &Instance) {
+        let is_decided = |missing: &Missing| missing.instead.is_some();
+        if self.missing.iter().any(is_decided) && instance.pins.is_locked() {
+            let decided = self.missing.extract_if(.., |missing| is_decided(missing));
+            self.filtered.extend(decided.map(|missing| missing.device));
+        }
+    }
+
     /// Finds the devices that are filtered, and those that should be.
     fn look(&mut self, record: Option<&Record>, attached: &[Attached]) {
         for (role, names) in &self.devices {
@@ -375,12 +390,19 @@ impl Intent {
                 let filtered = attached.iter().filter(|link| {
                     link.device == *name && link.running.is_ok() && link.trouble().is_none()
                 });
-                if filtered.count() >= sides.len().max(1) {
+                let sides = sides.len().max(1);
+                // A program that no record knows may be of any generation.
+                let (own, others): (Vec<_>, Vec<_>) = filtered
+                    .map(|link| link.place.as_ref().map(|(generation, _)| *generation))
+                    .partition(|decides| decides.is_none_or(|decides| decides == self.generation));
+                if own.len() >= sides {
                     self.filtered.push(name.clone());
                 } else if let Some(index) = device::index_of(name) {
+                    let is_open = own.len() + others.len() < sides;
                     self.missing.push(Missing {
                         device: name.clone(),
                         index,
+                        instead: others.into_iter().flatten().max().filter(|_| !is_open),
                     });
                 } else {
                     self.absent.push(name.clone());

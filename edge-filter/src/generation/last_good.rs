@@ -18,6 +18,7 @@ use super::attached::{Trouble, attached};
 use super::emergency::{self, Emergency, Last, Remains};
 use super::history::Committed;
 use super::keep::{Followed, Standing, Wish, follow, follow_with, repair, standing};
+use super::passing::Passing;
 use super::plan::Overrides;
 use super::sites::Sites;
 use crate::compile::budget::Budget;
@@ -64,6 +65,8 @@ pub struct Ready {
     pub failed: Vec<KernelError>,
     /// What is not as it should be, and matters to whoever puts it right.
     pub warnings: Vec<String>,
+    /// How things stand, where no state says so.
+    pub standing: Option<Standing>,
 }
 
 /// What became of it all.
@@ -92,8 +95,18 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
         mut applied,
         mut failed,
         warnings,
+        standing: passing,
     } = ready(instance, management)?;
     let standing = match ground {
+        _ if passing.is_some() => {
+            return Ok(LastGood {
+                ground,
+                applied,
+                failed,
+                warnings,
+                standing: passing,
+            });
+        }
         Ground::Nothing | Ground::Attached(_) => None,
         _ => standing(instance)?,
     };
@@ -135,17 +148,58 @@ pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, Kern
             let Some(reason) = unusable(instance, &remains)? else {
                 return Ok(Ready::on(Ground::Committed));
             };
-            emergency::begin(state, &remains, &reason, false)?;
-            Ok(Ready::on(Ground::InMemory(reason)))
+            match emergency::begin(state, &remains, &reason, false) {
+                Ok(()) => Ok(Ready::on(Ground::InMemory(reason))),
+                Err(error) => without_place(instance, management, &remains, &reason, error),
+            }
         }
         Last::Lost(reason) if is_enforced(instance, &remains)? => {
             Ok(Ready::on(Ground::Attached(reason.clone())))
         }
-        Last::Lost(reason) => {
-            emergency::begin(state, &remains, reason, true)?;
-            close(instance, management, reason.clone())
-        }
+        Last::Lost(reason) => match emergency::begin(state, &remains, reason, true) {
+            Ok(()) => close(instance, management, reason.clone()),
+            Err(error) => without_place(instance, management, &remains, reason, error),
+        },
     }
+}
+
+/// The same where no place in memory takes the state either, as `refused` says: what is to be
+/// enforced is enforced all the same, with state that ends with this call.
+fn without_place(
+    instance: &Instance,
+    management: &Management,
+    remains: &Remains,
+    reason: &str,
+    refused: KernelError,
+) -> Result<Ready, KernelError> {
+    let Ok(place) = Passing::new() else {
+        return Err(refused.leaving("nothing was enforced: WHAT WAS NOT FILTERED IS OPEN"));
+    };
+    let passing = Instance {
+        pins: instance.pins.clone(),
+        state: place.instead_of(&instance.state),
+    };
+    let is_lost = matches!(remains.last, Last::Lost(_));
+    emergency::begin(&passing.state, remains, reason, is_lost)?;
+    let mut ready = if is_lost {
+        close(&passing, management, reason.to_owned())?
+    } else {
+        Ready::on(Ground::InMemory(reason.to_owned()))
+    };
+    ready.warnings.push(format!(
+        "{refused}\n  no command knows what is enforced until `edge-filter apply POLICY` is run, \
+         with a directory that can be written to as --run-dir"
+    ));
+    let found = standing(&passing)?;
+    let missing = found.map_or_else(Vec::new, |found| found.missing);
+    if !missing.is_empty() {
+        let repaired = repair(&passing, missing);
+        let applied = repaired.applied.into_iter().map(|(applied, _)| applied);
+        ready.applied.extend(applied);
+        ready.failed.extend(repaired.failed);
+    }
+    ready.standing = standing(&passing)?;
+    Ok(ready)
 }
 
 /// The same as [`follow`], also where the state directory cannot be used: what is in its
@@ -170,6 +224,38 @@ pub fn follow_anyway(instance: &Instance, wish: Wish<'_>) -> Result<Followed, Ke
     };
     emergency::begin(&instance.state, &remains, &reason, is_lost)?;
     follow(instance, wish).inspect_err(|_| emergency::abandon(&instance.state))
+}
+
+/// Applies what a user asks for where files of the state directory may be damaged: they are
+/// set aside when it is committed, and named. The caller holds the lock.
+///
+/// # Errors
+/// Whatever failed; then state lies where it lay.
+pub(super) fn without_damage(
+    instance: &Instance,
+    apply: impl FnOnce() -> Result<Applied, KernelError>,
+) -> Result<Applied, KernelError> {
+    let state = &instance.state;
+    let is_sound = state.emergency()?.is_some() || state.check_readable().is_ok();
+    if is_sound {
+        return apply();
+    }
+    let remains = state.remains();
+    let Some((_, reason)) = remains.damaged.first() else {
+        return apply();
+    };
+    let is_lost = matches!(remains.last, Last::Lost(_));
+    emergency::begin(state, &remains, reason, is_lost)?;
+    let mut applied = apply().inspect_err(|_| emergency::abandon(state))?;
+    // Else a warning says why it goes on.
+    if state.emergency()?.is_none() {
+        let aside = state.set_aside().display().to_string();
+        let damaged = remains.damaged.iter();
+        applied
+            .warnings
+            .extend(damaged.map(|(_, reason)| format!("{reason}; it was set aside in {aside}")));
+    }
+    Ok(applied)
 }
 
 /// Why the state directory cannot be used, though what was committed last can be read; what
@@ -315,8 +401,8 @@ impl Ground {
             )),
             Self::Attached(reason) => Some(format!(
                 "what was committed last cannot be read: {reason}\n  what is attached stays, and \
-                 nothing is done about it\n  help: bring the file back, or move it away, and run \
-                 `edge-filter apply POLICY`: the filter stays on all the while"
+                 nothing is done about it\n  help: bring the file back, or run `edge-filter apply \
+                 POLICY`, which sets it aside: the filter stays on all the while"
             )),
             Self::LastResort(reason) => Some(format!(
                 "WHAT WAS COMMITTED LAST CANNOT BE READ: THE POLICY OF LAST RESORT IS ENFORCED: \
@@ -336,6 +422,7 @@ impl Ready {
             applied: Vec::new(),
             failed: Vec::new(),
             warnings: Vec::new(),
+            standing: None,
         }
     }
 

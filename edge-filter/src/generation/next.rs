@@ -33,6 +33,8 @@ pub(super) struct Next<'a> {
     opened: Vec<Opened>,
     /// What the history will hold of it, unless it is a trial.
     kept: Option<Staged>,
+    /// The hooks whose new program could be put back no more: what names it is kept.
+    stuck: Vec<(String, Direction)>,
     warnings: Vec<String>,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Next<'a> {
             changes: Vec::new(),
             opened: Vec::new(),
             kept: None,
+            stuck: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -181,25 +184,35 @@ impl<'a> Next<'a> {
         };
         let changed = replaced.into_iter().map(|number: usize| {
             let change = &mut self.changes[number];
-            (change.plan.device.name.clone(), change.put_back())
+            (change.side(), change.put_back())
         });
-        let mut failed: Vec<(String, KernelError)> = changed
-            .filter_map(|(device, put_back)| Some((device, put_back.err()?)))
-            .collect();
-        for opened in &mut self.opened[..opened] {
-            failed.extend(
-                opened
-                    .put_back()
-                    .err()
-                    .map(|error| (opened.side().0, error)),
-            );
-        }
-        Err(match failed.into_iter().next() {
-            Some((device, second)) => {
-                error.try_this(format!("{device} has the new policy: {second}"))
+        let opened = self.opened[..opened].iter_mut();
+        let opened = opened.map(|opened| (opened.side(), opened.put_back()));
+        let mut second = None;
+        for (side, put_back) in changed.chain(opened) {
+            if let Err(refused) = put_back {
+                second.get_or_insert(refused);
+                self.stuck.push(side);
             }
-            None => error,
-        })
+        }
+        let Some(second) = second else {
+            return Err(error);
+        };
+        let names: Vec<String> = self
+            .stuck
+            .iter()
+            .map(|(device, direction)| format!("{device} {direction}"))
+            .collect();
+        let (names, second) = (names.join(", "), second.without_remedy());
+        Err(error
+            .leaving(format!(
+                "{names} has the new policy, because it could not be given the former one back \
+                 ({second})"
+            ))
+            .try_this(
+                "`edge-filter status` shows who decides where; `edge-filter apply` again finishes \
+                 it, `edge-filter rollback` undoes it",
+            ))
     }
 
     fn replace_all(
@@ -266,22 +279,52 @@ impl<'a> Next<'a> {
         record.repairs = self.manner.repairs;
         record.absent = self.manner.absent.clone();
         record.diagnostics = self.manner.diagnostics && self.trial.is_none();
+        record.last_resort = self.manner.last_resort;
         Ok(record)
     }
 
-    /// Detaches and removes what a failed `swap` made.
+    /// Detaches and removes what a failed `swap` made, but for what still decides somewhere.
     pub(super) fn take_back(&mut self) {
+        let stuck = |side: &(String, Direction)| self.stuck.contains(side);
         for change in &mut self.changes {
-            change.take_back(self.instance, self.generation);
+            if !stuck(&change.side()) {
+                change.take_back(self.instance, self.generation);
+            }
         }
-        let _ = remove_successors(self.instance, |generation, _, _| {
-            generation == self.generation
+        let _ = remove_successors(self.instance, |generation, device, direction| {
+            generation == self.generation && !stuck(&(device.to_owned(), direction))
         });
+        self.kept = None;
+        if !self.stuck.is_empty() {
+            return;
+        }
         if let Some(flows) = &self.flows {
             flows.take_back();
         }
-        self.kept = None;
         let _ = self.instance.state.remove_record(self.generation);
+    }
+
+    /// Warns of the sides that what was committed last should filter, and does not: a trial
+    /// gives them back as they are now, open.
+    pub(super) fn warn_of_open_sides(&mut self, committed: Option<&Record>) {
+        let Some(committed) = committed.filter(|_| self.manner.trial.is_some()) else {
+            return;
+        };
+        for change in self.changes.iter().filter(|change| !change.is_present()) {
+            let (device, direction) = change.side();
+            let mut hooks = committed.hooks.iter();
+            let mut absent = committed.absent.values().flatten();
+            if hooks.any(|hook| (&hook.device, hook.direction) == (&device, direction))
+                || absent.any(|name| *name == device)
+            {
+                self.warnings.push(format!(
+                    "{device} {direction} is not filtered now, though generation {} should filter \
+                     it: it is open again after the trial, unless `edge-filter run` looks after \
+                     it\n  help: `edge-filter apply --last-good` filters it",
+                    committed.generation
+                ));
+            }
+        }
     }
 
     /// Ends what the generation before had and this one has not; during a trial nothing

@@ -152,7 +152,7 @@ pub fn propose(
     let record = enforced(instance)?;
     let former = record
         .as_ref()
-        .map(|record| record.policy.read(record.generation, record.applied_at))
+        .map(|record| record.policy.read(record.generation))
         .transpose()?;
     let status = status(instance)?;
     let mut notes = Vec::new();

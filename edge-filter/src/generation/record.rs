@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 pub(super) mod words;
@@ -63,6 +63,9 @@ pub struct Record {
     /// Whether its programs say what becomes of frames.
     #[serde(default, skip_serializing_if = "is_false")]
     pub diagnostics: bool,
+    /// Whether its policy is that of last resort.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub last_resort: bool,
 }
 
 /// The trial of a generation.
@@ -164,6 +167,7 @@ impl Record {
             absent: Absent::new(),
             repairs: None,
             diagnostics: false,
+            last_resort: false,
         }
     }
 
@@ -188,14 +192,14 @@ impl Record {
 }
 
 impl PolicyRecord {
-    /// The policy, as it was valid on the day when `generation` was applied.
+    /// The policy that `generation` enforced. A rule that has expired since still holds: it
+    /// was judged when somebody asked for the policy, and what is in force stays in force.
     ///
     /// # Errors
     /// It is not valid for this version of the program.
-    pub fn read(&self, generation: u64, applied_at: Timestamp) -> Result<Policy, KernelError> {
-        let day = Zoned::new(applied_at, TimeZone::system()).date();
+    pub fn read(&self, generation: u64) -> Result<Policy, KernelError> {
         let name = format!("the policy of generation {generation}");
-        match policy::read(&name, &self.text, day) {
+        match policy::read(&name, &self.text, Date::MIN) {
             Ok(checked) => Ok(checked.policy),
             Err(errors) => Err(KernelError::new(format!("read {name}"))
                 .because(errors)
@@ -263,7 +267,7 @@ impl From<&CounterSlot> for SlotRecord {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 

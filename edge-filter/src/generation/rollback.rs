@@ -1,6 +1,6 @@
 //! Back to a policy that was enforced before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,18 +8,19 @@ use serde::Serialize;
 use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
-use super::attached::{Attached, OnTrial, attached, on_trial, present_names};
-use super::detach::release_all;
+use super::attached::{Attached, OnTrial, attached, newest, on_trial, present_names};
+use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
-use super::plan::{Overrides, plan};
-use crate::compile::budget::Budget;
+use super::plan::Overrides;
+use super::record::{PolicyRecord, Record};
+use super::recorded::{plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 
 /// Where to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// So many committed generations back; while a trial is in place, one step leads to
-    /// what was enforced before the trial.
+    /// So many committed generations back; while a trial is in place, or an `apply` was
+    /// ended before it was done, one step leads to what was enforced before that.
     Steps(usize),
     /// The generation of this number.
     Generation(u64),
@@ -55,6 +56,19 @@ pub struct HistoryEntry {
     pub restores: Option<u64>,
 }
 
+/// A committed generation with its policy, as `rollback --show --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// Its number.
+    pub generation: u64,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+    /// The devices of each role, by the names that they had.
+    pub devices: BTreeMap<String, Vec<String>>,
+    /// The policy, with its text.
+    pub policy: PolicyRecord,
+}
+
 /// Enforces the policy of an earlier generation again.
 ///
 /// # Errors
@@ -62,7 +76,7 @@ pub struct HistoryEntry {
 pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelError> {
     if !instance.pins.exists() {
         // Nothing is enforced: whoever asks for too much need not be root to learn it.
-        target(&instance.state.history()?, goal, false)?;
+        target(&instance.state.history()?, goal, 0)?;
     }
     locked(instance, || {
         history::catch_up(instance)?;
@@ -71,14 +85,15 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let trial = on_trial(&attached);
         let history = instance.state.history()?;
         if goal == Goal::Steps(1) && was_open(trial, &attached, &history) {
+            check_forgetting(instance, "nothing was changed")?;
             let released = release_all(instance)?;
+            instance.pins.remove()?;
             return Ok(RolledBack::Released { released });
         }
-        let target = target(&history, goal, trial.is_some())?;
-        let policy = target.policy.read(target.generation, target.applied_at)?;
+        let target = target(&history, goal, ahead(&records, &attached, &history))?;
+        let policy = target.policy.read(target.generation)?;
         let devices = devices(target, &present_names(instance, &records)?);
-        // It had room when it was applied.
-        let plans = plan(&policy, &devices, Budget::UNLIMITED)?;
+        let (plans, absent) = plan_on_those_there(&policy, &devices, &attached)?;
         let source = Source {
             policy: &policy,
             text: &target.policy.text,
@@ -86,10 +101,24 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let manner = Manner {
             sites: target.sites,
             restores: Some(target.generation),
+            absent: absent.clone(),
             ..Manner::default()
         };
-        enforce(instance, source, plans, manner).map(|applied| RolledBack::Applied(applied.into()))
+        let applied = enforce(instance, source, plans, manner)?;
+        Ok(RolledBack::Applied(warn_of(&absent, applied).into()))
     })
+}
+
+/// How many steps lead from what is enforced to what was committed last: one, where a trial
+/// is in place, or a generation that does not enforce everywhere, because its `apply` was
+/// ended. A rollback that was ended is finished by the next one, and a repair is no step.
+fn ahead(records: &[Record], attached: &[Attached], history: &[Committed]) -> usize {
+    let committed = history.first().map_or(0, |last| last.generation);
+    let is_unfinished = newest(records, attached).is_some_and(|newest| {
+        let is_apply = newest.restores.is_none() && newest.repairs.is_none();
+        newest.generation > committed && is_apply
+    });
+    usize::from(is_unfinished || on_trial(attached).is_some())
 }
 
 /// Whether nothing was filtered before the trial: nobody decides after it, everything that
@@ -118,7 +147,8 @@ fn devices(target: &Committed, names: &HashMap<String, String>) -> Overrides {
 /// The kernel or the state directory cannot be read.
 pub fn list(instance: &Instance) -> Result<Vec<HistoryEntry>, KernelError> {
     let history = instance.state.history()?;
-    let offset = usize::from(trial_in_place(instance)?.is_some());
+    let records = instance.state.records()?;
+    let offset = ahead(&records, &attached(instance, &records)?, &history);
     let steps = |generation| {
         history::walk(&history)
             .position(|committed| committed.generation == generation)
@@ -135,17 +165,28 @@ pub fn list(instance: &Instance) -> Result<Vec<HistoryEntry>, KernelError> {
     Ok(entries.collect())
 }
 
-/// A trial that nobody has confirmed or ended, running or over.
-fn trial_in_place(instance: &Instance) -> Result<Option<OnTrial>, KernelError> {
-    let records = instance.state.records()?;
-    Ok(on_trial(&attached(instance, &records)?))
+/// The committed generation of that number.
+///
+/// # Errors
+/// There is no such generation, or the state directory cannot be read.
+pub fn show(instance: &Instance, generation: u64) -> Result<Shown, KernelError> {
+    let history = instance.state.history()?;
+    let found = history
+        .into_iter()
+        .find(|committed| committed.generation == generation);
+    let found = found.ok_or_else(|| not_kept(format!("show generation {generation}")))?;
+    Ok(Shown {
+        generation,
+        applied_at: found.applied_at,
+        devices: found.devices,
+        policy: found.policy,
+    })
 }
 
-fn target(history: &[Committed], goal: Goal, on_trial: bool) -> Result<&Committed, KernelError> {
+fn target(history: &[Committed], goal: Goal, ahead: usize) -> Result<&Committed, KernelError> {
     let (found, doing) = match goal {
-        // A trial is one step ahead of the newest.
         Goal::Steps(steps) => (
-            history::walk(history).nth(steps - usize::from(on_trial)),
+            history::walk(history).nth(steps - ahead),
             match steps {
                 1 => "go back a generation".to_owned(),
                 _ => format!("go back {steps} generations"),
@@ -156,9 +197,11 @@ fn target(history: &[Committed], goal: Goal, on_trial: bool) -> Result<&Committe
             format!("go back to generation {generation}"),
         ),
     };
-    found.ok_or_else(|| {
-        KernelError::new(doing)
-            .because("none was committed, or it is not kept any more")
-            .try_this("`edge-filter rollback --list` shows those that are kept")
-    })
+    found.ok_or_else(|| not_kept(doing))
+}
+
+fn not_kept(doing: String) -> KernelError {
+    KernelError::new(doing)
+        .because("none was committed, or it is not kept any more")
+        .try_this("`edge-filter rollback --list` shows those that are kept")
 }

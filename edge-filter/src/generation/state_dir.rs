@@ -66,7 +66,9 @@ impl StateDir {
     /// # Errors
     /// A file cannot be read, or is of another version.
     pub fn records(&self) -> Result<Vec<Record>, KernelError> {
-        self.all(GENERATIONS, |record: &Record| record.version)
+        self.all(GENERATIONS, |record: &Record| {
+            (record.version, record.generation)
+        })
     }
 
     /// The generations that have a record, in order, each with something that changes when
@@ -102,7 +104,9 @@ impl StateDir {
     /// # Errors
     /// A file cannot be read, or is of another version.
     pub fn history(&self) -> Result<Vec<Committed>, KernelError> {
-        self.all(HISTORY, |committed: &Committed| committed.version)
+        self.all(HISTORY, |committed: &Committed| {
+            (committed.version, committed.generation)
+        })
     }
 
     /// Keeps a committed generation.
@@ -146,6 +150,21 @@ impl StateDir {
     /// The file cannot be written.
     pub fn write_tally(&self, tally: &Tally) -> Result<(), KernelError> {
         files::write(&self.place().join(TALLY), tally)
+    }
+
+    /// Fails unless all of it can be read but for what may be lost.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is of another version.
+    pub(super) fn check_readable(&self) -> Result<(), KernelError> {
+        self.records()?;
+        self.history()?;
+        self.tally().map(drop)
+    }
+
+    /// Where damaged files are set aside.
+    pub(super) fn set_aside(&self) -> PathBuf {
+        self.durable.join(emergency::DAMAGED)
     }
 
     /// When counters moved last; none if nobody watched, or if what is there cannot be read.
@@ -204,6 +223,24 @@ impl StateDir {
         }
     }
 
+    /// Fails if [`Self::clear`] would: that is to be known before anything is taken off.
+    ///
+    /// # Errors
+    /// A directory cannot be written to.
+    pub(super) fn check_clearing(&self) -> Result<(), KernelError> {
+        for place in [Some(&self.durable), self.emergency.as_ref()] {
+            let Some(place) = place else { continue };
+            files::check_clearing(place)?;
+            for below in [HISTORY, GENERATIONS, emergency::DAMAGED] {
+                let below = place.join(below);
+                if below.is_dir() {
+                    files::check_clearing(&below)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The same, but for the history.
     ///
     /// # Errors
@@ -212,16 +249,19 @@ impl StateDir {
         clear_present(self.place())
     }
 
-    /// All whole files of a directory, the newest first.
+    /// All whole files of a directory, the newest first, each of the version and the
+    /// generation that `says` reads in it.
     fn all<T: DeserializeOwned>(
         &self,
         directory: &str,
-        version: impl Fn(&T) -> u32,
+        says: impl Fn(&T) -> (u32, u64),
     ) -> Result<Vec<T>, KernelError> {
         let mut found = Vec::new();
-        for (_, path) in files::numbered(&self.place().join(directory))?.iter().rev() {
+        for (number, path) in files::numbered(&self.place().join(directory))?.iter().rev() {
             if let Some(value) = files::read::<T>(path)? {
-                files::check_version(path, version(&value), VERSION)?;
+                let (version, generation) = says(&value);
+                files::check_version(path, version, VERSION)?;
+                files::check_number(path, *number, generation)?;
                 found.push(value);
             }
         }

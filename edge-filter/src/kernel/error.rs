@@ -13,6 +13,7 @@ use crate::compile::CompileError;
 pub struct KernelError {
     doing: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    now: Option<String>,
     remedy: Option<String>,
 }
 
@@ -22,6 +23,7 @@ impl KernelError {
         Self {
             doing: doing.into(),
             cause: None,
+            now: None,
             remedy: None,
         }
     }
@@ -37,6 +39,13 @@ impl KernelError {
     #[must_use]
     pub fn try_this(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds how things stand now, where they are not as they were before.
+    #[must_use]
+    pub fn leaving(mut self, now: impl Into<String>) -> Self {
+        self.now = Some(now.into());
         self
     }
 
@@ -79,10 +88,12 @@ impl fmt::Display for KernelError {
             .cause
             .as_ref()
             .and_then(|cause| exhausted::remedy(&**cause));
-        if let Some(remedy) = exhausted.or(self.remedy.as_deref()) {
-            write!(f, "\n  help: {remedy}")?;
+        let remedy = exhausted.or(self.remedy.as_deref());
+        match (self.now.as_deref(), remedy) {
+            (None, None) => Ok(()),
+            (Some(now), Some(remedy)) => write!(f, "\n  help: {now}; {remedy}"),
+            (Some(words), None) | (None, Some(words)) => write!(f, "\n  help: {words}"),
         }
-        Ok(())
     }
 }
 

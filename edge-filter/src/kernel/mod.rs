@@ -32,6 +32,7 @@ pub mod processes;
 mod refused;
 pub mod routes;
 mod sections;
+pub mod signals;
 pub mod site;
 pub mod sockets;
 pub mod stack;

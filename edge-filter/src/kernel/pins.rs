@@ -138,6 +138,13 @@ impl PinRoot {
         })
     }
 
+    /// Whether somebody is changing what is enforced, as far as can be told.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let directory = File::open(&self.path).ok();
+        directory.is_some_and(|directory| holder_id(&directory).is_some())
+    }
+
     /// Whether `directory` is what stands at the path now.
     fn is(&self, directory: &File) -> bool {
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
@@ -355,6 +362,13 @@ fn make_directory(path: &Path) -> io::Result<()> {
 
 /// Who holds the lock on `directory`, by /proc/locks.
 fn holder(directory: &File) -> Option<String> {
+    let pid = holder_id(directory)?;
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("process {pid} ({})", command.trim_end()))
+}
+
+/// The number of that process.
+fn holder_id(directory: &File) -> Option<String> {
     let metadata = directory.metadata().ok()?;
     let device = metadata.dev();
     // Inodes are numbered anew on each file system: MAJOR:MINOR:INODE.
@@ -365,13 +379,11 @@ fn holder(directory: &File) -> Option<String> {
         metadata.ino()
     );
     let locks = fs::read_to_string("/proc/locks").ok()?;
-    let pid = locks.lines().find_map(|line| {
+    locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else {
             return None;
         };
-        (file == own).then_some(pid)
-    })?;
-    let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("process {pid} ({})", command.trim_end()))
+        (file == own).then(|| pid.to_owned())
+    })
 }

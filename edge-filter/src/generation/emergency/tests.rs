@@ -69,6 +69,14 @@ fn an_older_policy_is_never_the_last() {
             None => fs::remove_file(history.join(name)).unwrap(),
         }
     }
+    // A copy is none either.
+    fs::copy(history.join("7.json"), history.join("8.json")).unwrap();
+    let Last::Lost(reason) = state.remains().last else {
+        panic!("a copy is the last");
+    };
+    assert!(reason.contains("it holds generation 7"), "{reason}");
+    assert!(state.history().is_err());
+    fs::remove_file(history.join("8.json")).unwrap();
     state.keep(&committed(9, "version: 7\n")).unwrap();
     assert!(matches!(state.remains().last, Last::Lost(_)));
     assert!(state.remains().damaged.is_empty());

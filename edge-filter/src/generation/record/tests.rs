@@ -37,3 +37,18 @@ fn a_record_that_does_not_say_its_boot_is_read_as_before() {
     let old: Record = serde_json::from_value(json).unwrap();
     assert!(old.hook(42).is_some());
 }
+
+#[test]
+fn what_is_recorded_is_not_judged_for_expiry() {
+    let text = "version: 1\nname: p\ninterfaces: { external: { devices: [eth0] } }\n\
+        default_action: drop\ngroups:\n  - name: g\n    rules:\n      - { id: old, interface: \
+        external, direction: inbound, action: allow, expires: 2001-01-01 }\n";
+    let record = PolicyRecord {
+        name: "p".to_owned(),
+        hash: policy::text_hash(text),
+        text: text.to_owned(),
+    };
+    let policy = record.read(7).unwrap();
+    assert_eq!(policy.rules[0].id, "old");
+    assert_eq!(policy.hash, record.hash);
+}
