@@ -19,11 +19,30 @@ fn committed(generation: u64, text: &str) -> Committed {
 
 /// A state directory with two generations, and a place in memory.
 fn state(directory: &Path) -> StateDir {
-    let state = StateDir::new(directory.join("state")).with_run_dir(&directory.join("run"));
+    let state = StateDir::new(directory.join("state"))
+        .with_run_dir(&directory.join("run"), &directory.join("pins"));
     state.keep(&committed(6, POLICY)).unwrap();
     state.keep(&committed(7, POLICY)).unwrap();
     state.write_record(&record(7, POLICY)).unwrap();
     state
+}
+
+#[test]
+fn each_pin_root_has_a_place_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let pins = |name: &str| directory.path().join(name);
+    let place = |name: &str| place_in(Path::new("/run/edge-filter"), &pins(name));
+    let before = place("bpf/one");
+    assert_ne!(before, place("bpf/two"));
+    assert_eq!(before, place("bpf/./one/"));
+    // It stays the same when the pin root is made, and by whatever way it is named.
+    fs::create_dir_all(pins("bpf/one")).unwrap();
+    std::os::unix::fs::symlink("bpf", pins("link")).unwrap();
+    assert_eq!(before, place("bpf/one"));
+    assert_eq!(before, place("bpf/../link/one"));
+    fs::remove_dir(pins("bpf/one")).unwrap();
+    assert_eq!(before, place("link/one"));
+    assert_eq!(before.parent(), Some(Path::new("/run/edge-filter")));
 }
 
 #[test]
