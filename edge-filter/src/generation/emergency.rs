@@ -217,25 +217,36 @@ pub(super) fn begin(
         .recursive(true)
         .create(&unfinished)
         .map_err(beginning)?;
-    let copy = StateDir::new(unfinished.clone());
-    for committed in remains.history.iter().filter(|_| !last_resort) {
-        copy.keep(committed)?;
-    }
-    for record in &remains.records {
-        copy.write_record(record)?;
-    }
-    if let Some(tally) = &remains.tally {
-        copy.write_tally(tally)?;
-    }
     let why = Emergency {
         version: VERSION,
         since: Timestamp::now(),
         reason: reason.to_owned(),
         last_resort,
     };
-    files::write(&unfinished.join(WHY), &why)?;
+    let history = remains.history.iter().filter(|_| !last_resort);
+    copy(history, remains, &unfinished)
+        .and_then(|()| files::write(&unfinished.join(WHY), &why))
+        .map_err(|error| {
+            error.try_this("make room there, or choose another place with --run-dir")
+        })?;
     // From here on it is in the place of the other one.
     fs::rename(&unfinished, place).map_err(beginning)
+}
+
+/// Writes what can still be read of the state to where it lies in an emergency.
+fn copy<'c>(
+    mut history: impl Iterator<Item = &'c Committed>,
+    remains: &Remains,
+    place: &Path,
+) -> Result<(), KernelError> {
+    let copy = StateDir::new(place.to_owned());
+    history.try_for_each(|committed| copy.keep(committed))?;
+    let mut records = remains.records.iter();
+    records.try_for_each(|record| copy.write_record(record))?;
+    match &remains.tally {
+        Some(tally) => copy.write_tally(tally),
+        None => Ok(()),
+    }
 }
 
 /// Ends an emergency that has come to nothing.
