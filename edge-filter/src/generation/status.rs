@@ -10,7 +10,7 @@ use super::plan::Absent;
 use super::reading::steadily;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
-use crate::kernel::device::XdpMode;
+use crate::kernel::device::{self, XdpMode};
 use crate::kernel::flow_table::FlowTable;
 use crate::kernel::pins::Kind;
 use crate::kernel::site::Site;
@@ -200,7 +200,11 @@ fn without_hook(devices: Absent, hooks: &[HookStatus]) -> Vec<AbsentDevice> {
         .filter(|(_, name)| hooks.iter().all(|hook| hook.device != *name))
         .map(|(interface, device)| AbsentDevice {
             interface,
-            trouble: Trouble::of_unfiltered(&device),
+            trouble: if device::is_there(&device) {
+                Trouble::FilterGone
+            } else {
+                Trouble::DeviceGone
+            },
             device,
         })
         .collect()

@@ -46,6 +46,29 @@ fn each_pin_root_has_a_place_of_its_own() {
 }
 
 #[test]
+fn a_place_in_memory_that_takes_nothing_is_called_by_its_option() {
+    let directory = tempfile::tempdir().unwrap();
+    // So long a path that the place can be made, and nothing in it.
+    let mut run = directory.path().join("run");
+    let left = |run: &Path| 4064 - run.as_os_str().len();
+    while left(&run) > 1 {
+        run.push("r".repeat((left(&run) - 1).min(200)));
+    }
+    let state = StateDir::new(directory.path().join("state"));
+    let state = state.with_run_dir(&run, &directory.path().join("pins"));
+    let on_disk = StateDir::new(state.durable.clone());
+    on_disk.keep(&committed(7, POLICY)).unwrap();
+    let begun = begin(&state, &on_disk.remains(), "why", false);
+    let error = begun.unwrap_err().to_string();
+    assert!(
+        error.contains("too long") && error.contains("--run-dir"),
+        "{error}"
+    );
+    assert!(!error.contains("--state-dir"), "{error}");
+    assert!(state.emergency().unwrap().is_none());
+}
+
+#[test]
 fn nothing_is_not_the_same_as_something_lost() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("never");
