@@ -361,6 +361,31 @@ fn a_reader_that_went_away_is_no_error() {
 }
 
 #[test]
+fn what_is_found_is_told_by_the_exit_code_whoever_reads() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let wrong = directory.path().join("wrong.yaml");
+    fs::write(&wrong, "version: 1\n").expect("it can be written");
+    let wrong = wrong.to_str().expect("a plain name");
+    for (arguments, code) in [
+        (&["check", wrong, "--json"][..], 1),
+        (&["check", LITERAL, "--stats", "--max-memory", "1"], 1),
+        (
+            &["check", LITERAL, "--stats", "--max-memory", "1", "--json"],
+            1,
+        ),
+        (&["check", LITERAL, "--json"], 0),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = edge_filter(arguments)
+            .stdout(OwnedFd::from(writer))
+            .output()
+            .expect("it starts");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_an_error() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full");
     let output = edge_filter(&["test", LITERAL])

@@ -176,6 +176,92 @@ fn a_repair_takes_the_filter_off_no_device() -> Result<()> {
         Ok(lab.edge.devices()?["internal"].is_some())
     })?;
     assert!(lab.world.devices()?["internal"].is_some());
+    // Both bear the name, and it is said which is which.
+    let status = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    let rows = status.matches("  internal  inbound    xdp   ").count();
+    ensure!(
+        rows == 2
+            && status.matches("  elsewhere  ").count() == 1
+            && status.contains("internal inbound: the device that had this name is in another"),
+        "{status}"
+    );
+    Ok(())
+}
+
+/// What `status --json` says of the devices that have no hook.
+fn absent(lab: &Lab) -> Result<Vec<String>> {
+    let status = lab.json(&["status"])?;
+    let absent = status["absent"].as_array().context("no list")?;
+    let absent = absent.iter().map(|device| {
+        let word = |name: &str| device[name].as_str().unwrap_or("nothing").to_owned();
+        format!(
+            "{} {} {}",
+            word("interface"),
+            word("device"),
+            word("trouble")
+        )
+    });
+    Ok(absent.collect())
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() -> Result<()> {
+    let lab = Lab::new(&Plan::default())?;
+    let policy = lab.mounts.write("policy.yaml", &with_second())?;
+    let mut daemon = Daemon::begin(&lab, &[text(&policy)])?;
+    let ready = daemon.await_message(|message| message.value("READY") == Some("1"))?;
+    let told = ready.value("STATUS").context("no status")?;
+    ensure!(
+        told.ends_with("filtered: external, internal; not there: second"),
+        "{told}"
+    );
+    daemon.await_log("<4>warning: second is not there: it is filtered when it comes")?;
+    assert_eq!(absent(&lab)?, ["external second device-gone"]);
+    let status = || -> Result<String> { Ok(String::from_utf8(lab.run(&["status"], 0)?.stdout)?) };
+    let told = status()?;
+    ensure!(
+        told.contains("\nsecond (external): it is not there; "),
+        "{told}"
+    );
+    // It comes, and nobody looks.
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.end()?;
+    make(&lab, "second")?;
+    assert_eq!(absent(&lab)?, ["external second filter-gone"]);
+    let told = status()?;
+    ensure!(
+        told.contains("\nsecond (external): NOT FILTERED: "),
+        "{told}"
+    );
+    lab.run(&["apply", "--last-good"], 0)?;
+    assert_eq!(absent(&lab)?, [""; 0]);
+    ensure!(lab.edge.devices()?["second"].is_some());
+    Ok(())
+}
+
+#[test]
+fn a_policy_none_of_whose_devices_is_there_is_not_forgotten() -> Result<()> {
+    let lab = Lab::new(&Plan::default())?;
+    let policy = sample::POLICY
+        .replace("devices: [external]", "devices: [nope]")
+        .replace("devices: [internal]", "devices: [nor-this]");
+    let policy = lab.mounts.write("policy.yaml", &policy)?;
+    let daemon = Daemon::start(&lab, &[text(&policy)])?;
+    daemon.await_log("applied: policy 'lab' as generation 1: no device is filtered")?;
+    daemon.await_log("no device is filtered; not there: nope, nor-this")?;
+    assert_eq!(
+        absent(&lab)?,
+        ["external nope device-gone", "internal nor-this device-gone"]
+    );
+    let told = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    ensure!(
+        told.starts_with("nothing is enforced, though a policy was committed")
+            && told.contains("\nnope (external): it is not there; "),
+        "{told}"
+    );
+    lab.run(&["detach"], 0)?;
+    let told = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    assert_eq!(told, "nothing is enforced\n");
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! Several instances on one host, each with a pin root and a state directory of its own;
 //! several roles, and several devices in a role.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::boot::{filtered, last_good, said, state};
 use edge_filter_tests::lab::foreign::Foreign;
 use edge_filter_tests::lab::probe::Probe;
-use edge_filter_tests::lab::product::{Counters, Mode, Status, binary, expect_exit};
+use edge_filter_tests::lab::product::{Counters, Mode, Status, expect_exit};
 use edge_filter_tests::lab::standing::{Standing, refusal};
 use edge_filter_tests::lab::trial::FIRST;
 use edge_filter_tests::lab::wire::End;
@@ -18,7 +20,7 @@ const SECOND: &str = "second";
 
 /// A command of the second instance.
 fn second(lab: &Lab, arguments: &[&str]) -> Result<Command> {
-    let mut command = lab.edge.command_in(binary()?, &lab.mounts);
+    let mut command = lab.edge_filter(arguments)?;
     command
         .env(
             "EDGE_FILTER_PIN_ROOT",
@@ -27,8 +29,7 @@ fn second(lab: &Lab, arguments: &[&str]) -> Result<Command> {
         .env(
             "EDGE_FILTER_STATE_DIR",
             lab.mounts.inside("state").join(SECOND),
-        )
-        .args(arguments);
+        );
     Ok(command)
 }
 
@@ -96,6 +97,48 @@ fn two_instances_filter_devices_of_their_own() -> Result<()> {
 
 fn text(path: &std::path::Path) -> &str {
     path.to_str().expect("the lab's names are plain")
+}
+
+#[test]
+fn the_emergency_of_one_is_nothing_to_the_other() -> Result<()> {
+    let lab = Lab::new(&Plan::default())?;
+    let outer = lab
+        .mounts
+        .write("outer.yaml", &one_role("external", "external"))?;
+    let inner = lab
+        .mounts
+        .write("inner.yaml", &one_role("internal", "internal"))?;
+    let (outer, inner) = (text(&outer), text(&inner));
+    lab.run(&["apply", outer], 0)?;
+    expect_exit(&mut second(&lab, &["apply", inner])?, 0)?;
+    fs::write(state(&lab, "tally.json"), "[]")?;
+    fs::remove_dir_all(lab.mounts.outside("bpffs").join(SECOND))?;
+    lab.reboot()?;
+    let (_, complained) = last_good(&lab, 0)?;
+    ensure!(complained.contains("tally.json"), "{complained}");
+    // Both share the directory in memory; the state of the second one can be used.
+    let output = expect_exit(&mut second(&lab, &["apply", "--last-good"])?, 0)?;
+    let (told, complained) = said(&output)?;
+    ensure!(told.contains("as generation 2"), "{told}");
+    ensure!(complained.is_empty(), "{complained}");
+    ensure!(filtered(&lab)? == ["external", "internal"]);
+    let emergency = |command| -> Result<serde_json::Value> {
+        let status: serde_json::Value = answer(command)?;
+        Ok(status["emergency"].clone())
+    };
+    let first = || emergency(lab.edge_filter(&["status", "--json"])?);
+    ensure!(emergency(second(&lab, &["status", "--json"])?)?.is_null());
+    ensure!(first()?["last_resort"] == false);
+
+    // Nor does what the second one does end it.
+    expect_exit(&mut second(&lab, &["apply", inner])?, 0)?;
+    ensure!(first()?["last_resort"] == false);
+    expect_exit(&mut second(&lab, &["detach"])?, 0)?;
+    ensure!(first()?["last_resort"] == false);
+    ensure!(filtered(&lab)? == ["external"]);
+    lab.run(&["apply", outer], 0)?;
+    ensure!(first()?.is_null());
+    Ok(())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! management rules allow.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -255,6 +255,68 @@ fn a_policy_that_the_daemon_is_given_takes_the_place_of_what_cannot_be_read() ->
         lab.reboot()?;
         let newest = generations(&lab.json(&["rollback", "--list"])?)[0];
         fs::write(state(&lab, &format!("history/{newest}.json")), "{")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn management_rules_that_break_are_told_of_at_each_reload() -> Result<()> {
+    let lab = enforcing(sample::POLICY)?;
+    fs::write(state(&lab, "history/1.json"), "{")?;
+    lab.mounts.write("management.yaml", MANAGEMENT)?;
+    lab.reboot()?;
+    let daemon = Daemon::start(&lab, &[])?;
+    daemon.await_filtered(&["external", "internal"])?;
+    let mut probe = Probe::new(&lab)?;
+    assert_eq!(probe.open()?, MOVED);
+    let broken = MANAGEMENT.replace("direction: inbound", "direction: sideways");
+    lab.mounts.write("management.yaml", &broken)?;
+    let told = || -> Result<usize> {
+        Ok(daemon
+            .log()?
+            .matches("warning: the management rules")
+            .count())
+    };
+    assert_eq!(told()?, 0);
+    for times in 1..=2 {
+        daemon.signal(Signal::SIGHUP)?;
+        daemon.wait("tell of them", || Ok(told()? == times))?;
+        daemon.await_log("sideways")?;
+        // Those that were good once are better than none.
+        assert_eq!(probe.open()?, MOVED);
+    }
+    let log = daemon.log()?;
+    ensure!(
+        log.contains("SIGHUP: reading the management rules again"),
+        "{log}"
+    );
+    // Root without CAP_DAC_OVERRIDE, which `check` does not do without.
+    let file = lab.mounts.outside("management.yaml");
+    fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+    chown(&file, Some(1000), None)?;
+    daemon.signal(Signal::SIGHUP)?;
+    daemon.await_log("the management rules cannot be read")?;
+    daemon.await_log("belong to root")
+}
+
+#[test]
+fn that_the_host_is_closed_is_told_by_the_exit_code_whoever_reads() -> Result<()> {
+    let lab = enforcing(sample::POLICY)?;
+    fs::write(state(&lab, "history/1.json"), "{")?;
+    lab.reboot()?;
+    for format in [
+        &["apply", "--last-good"][..],
+        &["apply", "--last-good", "--json"],
+    ] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = lab.edge_filter(format)?;
+        expect_exit(command.stdout(writer), LAST_RESORT)?;
+        let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let mut command = lab.edge_filter(format)?;
+        let output = expect_exit(command.stdout(full), LAST_RESORT)?;
+        let told = String::from_utf8(output.stderr)?;
+        ensure!(told.contains("cannot write to standard output"), "{told}");
     }
     Ok(())
 }

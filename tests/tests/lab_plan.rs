@@ -1,5 +1,7 @@
 //! What `plan` says would change, and that `apply --plan` does that or nothing.
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::conversation::{Call, Outcome, Transport};
 use edge_filter_tests::lab::product::{Mode, expect_exit};
+use edge_filter_tests::lab::trial::until_deadline;
 use edge_filter_tests::lab::{Lab, Plan, sample};
 use serde_json::{Value, json};
 
@@ -317,7 +320,7 @@ fn the_planned_text_is_applied_and_no_other() -> Result<()> {
     lab.mounts.write("longer.yaml", &sample::both_ways())?;
     refused(&lab, &plan, &["longer.yaml was changed: its sha256 is "])?;
     // The plan holds the text itself.
-    std::fs::remove_file(lab.mounts.outside("longer.yaml"))?;
+    fs::remove_file(lab.mounts.outside("longer.yaml"))?;
     expect_exit(&mut apply_plan(&lab, &plan)?, 0)?;
     lab.mounts.write("longer.yaml", &sample::longer())?;
     planned(&lab, &longer, NO_CHANGE)?;
@@ -366,7 +369,138 @@ fn a_plan_does_not_take_the_place_of_its_policy() -> Result<()> {
     let output = expect_exit(&mut plan_command(&lab, &policy, &["--out", out])?, 1)?;
     let message = String::from_utf8(output.stderr)?;
     ensure!(message.contains("the policy's own file"), "{message}");
-    let left = std::fs::read_to_string(lab.mounts.outside("policy.yaml"))?;
+    let left = fs::read_to_string(lab.mounts.outside("policy.yaml"))?;
     ensure!(left == sample::POLICY, "{left}");
+    Ok(())
+}
+
+/// Waits until the trial of a generation is over.
+fn await_deadline(lab: &Lab, generation: u64) -> Result<()> {
+    let left = until_deadline(lab, generation)?;
+    thread::sleep(Duration::from_secs_f64(left.max(0.0) + 0.05));
+    Ok(())
+}
+
+/// All notes, as one text.
+fn notes(plan: &Value) -> String {
+    let notes = plan["notes"].as_array().expect("a list");
+    let notes = notes.iter().map(|note| note.as_str().expect("text"));
+    notes.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_on_trial_is_a_change_and_has_a_deadline() -> Result<()> {
+    let lab = lab()?;
+    let first = lab.mounts.write("first.yaml", sample::POLICY)?;
+    let moved = lab.mounts.write("moved.yaml", &sample::moved())?;
+    lab.apply(&first, Mode::Native)?;
+    let trial = lab.try_out(&moved, Mode::Native, "5s")?;
+    let plan = planned(&lab, &moved, CHANGES)?;
+    assert_eq!(plan["changes"], json!(true));
+    assert_eq!(plan["enforced"]["generation"], json!(2));
+    assert_eq!(
+        plan["enforced"]["confirm_deadline"].as_str(),
+        trial.confirm_deadline.as_deref()
+    );
+    let told = notes(&plan);
+    ensure!(
+        told.contains("is on trial until 20") && told.contains("generation 1 decides again"),
+        "{told}"
+    );
+    let output = expect_exit(&mut plan_command(&lab, &moved, &[])?, CHANGES)?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(
+        text.contains(", on trial until 20")
+            && text.ends_with("\nthe trial ends: its policy is kept for good\n"),
+        "{text}"
+    );
+    await_deadline(&lab, 2)?;
+    let plan = planned(&lab, &first, NO_CHANGE)?;
+    let told = notes(&plan);
+    ensure!(told.contains("was over at 20"), "{told}");
+    assert_eq!(plan["enforced"]["generation"], json!(1));
+    assert_eq!(plan["enforced"]["confirm_deadline"], Value::Null);
+    planned(&lab, &moved, CHANGES)?;
+    Ok(())
+}
+
+#[test]
+fn a_first_trial_that_is_over_is_called_so() -> Result<()> {
+    let lab = lab()?;
+    let first = lab.mounts.write("first.yaml", sample::POLICY)?;
+    lab.try_out(&first, Mode::Native, "3s")?;
+    let told = notes(&planned(&lab, &first, CHANGES)?);
+    ensure!(told.contains("from then on nothing is filtered"), "{told}");
+    await_deadline(&lab, 1)?;
+    let plan = planned(&lab, &first, CHANGES)?;
+    assert_eq!(plan["enforced"], Value::Null);
+    assert_eq!(ids(&plan, "added"), ["web", "stun", "xmpp"]);
+    let told = notes(&plan);
+    ensure!(
+        told.contains("was over at 20") && told.contains("nothing was filtered before it"),
+        "{told}"
+    );
+    ensure!(!told.contains("knows nothing of them"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    for format in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = plan_command(&lab, &policy, format)?;
+        let output = expect_exit(command.stdout(writer), CHANGES)?;
+        ensure!(output.stderr.is_empty(), "{output:?}");
+        // What nobody can read is an error still.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let mut command = plan_command(&lab, &policy, format)?;
+        expect_exit(command.stdout(full), FAILED)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_place_that_apply_would_refuse_is_refused() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", &sample::both_ways())?;
+    lab.apply(&policy, Mode::Native)?;
+    for wrong in [["--mode", "generic"], ["--egress", "clsact"]] {
+        let told = |mut command: Command| -> Result<String> {
+            let output = expect_exit(&mut command, FAILED)?;
+            Ok(String::from_utf8(output.stderr)?)
+        };
+        let plan = told(plan_command(&lab, &policy, &wrong)?)?;
+        let mut apply = lab.edge_filter(&["apply"])?;
+        apply.arg(&policy).args(wrong);
+        let apply = told(apply)?;
+        ensure!(plan.contains("it is filtered by "), "{plan}");
+        assert_eq!(plan, apply);
+    }
+    for right in [
+        ["--mode", "auto"],
+        ["--mode", "native"],
+        ["--egress", "tcx"],
+    ] {
+        expect_exit(&mut plan_command(&lab, &policy, &right)?, NO_CHANGE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plan_takes_the_place_of_no_device() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    let device = lab.mounts.inside("null");
+    let mut command = lab.edge.command_in("mknod", &lab.mounts);
+    expect_exit(command.arg(&device).args(["c", "1", "3"]), 0)?;
+    let mut command = plan_command(&lab, &policy, &["--out"])?;
+    expect_exit(command.arg(&device), CHANGES)?;
+    let found = fs::metadata(lab.mounts.outside("null"))?;
+    ensure!(found.file_type().is_char_device(), "{found:?}");
+    let mut command = lab.edge_filter(&["apply", "--plan", "/dev/zero"])?;
+    expect_exit(&mut command, FAILED)?;
     Ok(())
 }

@@ -173,7 +173,12 @@ fn the_pin_root_must_be_a_directory_of_its_own() -> Result<()> {
     fs::create_dir(&root)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755))?;
     let message = refusal(&mut lab.apply_command(&policy, Mode::Native)?)?;
-    assert!(message.contains("mode 0755"), "{message}");
+    assert!(
+        message.contains("mode 0755")
+            && message.contains("`chmod 700 ")
+            && !message.contains("remove"),
+        "{message}"
+    );
     let entries = fs::read_dir(&root)?.count();
     assert_eq!(entries, 0, "it wrote into a directory that it refused");
     fs::remove_dir(&root)?;
@@ -182,6 +187,25 @@ fn the_pin_root_must_be_a_directory_of_its_own() -> Result<()> {
     symlink("real", &root)?;
     let message = refusal(&mut lab.apply_command(&policy, Mode::Native)?)?;
     assert!(message.contains("symbolic link"), "{message}");
+
+    // One that was moved behind a link is no other instance's.
+    fs::remove_file(&root)?;
+    lab.apply(&policy, Mode::Native)?;
+    fs::remove_dir(lab.mounts.outside("bpffs/real"))?;
+    fs::rename(&root, lab.mounts.outside("bpffs/real"))?;
+    symlink("real", &root)?;
+    let message = refusal(&mut lab.apply_command(&policy, Mode::Native)?)?;
+    assert!(
+        message.contains("symbolic link") && !message.contains("the instance whose"),
+        "{message}"
+    );
+    let mut command = lab.edge_filter(&["status"])?;
+    let file = lab.mounts.write("file", "")?;
+    let message = refusal(command.env("EDGE_FILTER_PIN_ROOT", file))?;
+    assert!(
+        message.contains("name the directory of the pins"),
+        "{message}"
+    );
     Ok(())
 }
 

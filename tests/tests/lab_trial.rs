@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::probe::Probe;
-use edge_filter_tests::lab::product::{Mode, counter, expect_exit};
+use edge_filter_tests::lab::product::{Mode, binary, counter, expect_exit};
 use edge_filter_tests::lab::trial::{
     FIRST, LATE, MOVED, OPEN, assert_tidy, await_reversal, generations, lab, refusal,
     until_deadline,
@@ -378,5 +378,57 @@ fn a_trial_takes_nothing_from_one_in_another_namespace() -> Result<()> {
     };
     assert_eq!((of("1-internal"), of("1-external")), (1, 0), "{pins:?}");
     assert_eq!(of("2-"), 2, "{pins:?}");
+    Ok(())
+}
+
+#[test]
+fn a_deadline_is_one_of_the_machine_in_any_time_namespace() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    let ahead = |arguments: &[&str]| -> Result<std::process::Output> {
+        let mut command = lab.edge.command_in("unshare", &lab.mounts);
+        lab.places(&mut command)
+            .args(["--time", "--boottime", "100000"])
+            .arg(binary()?)
+            .args(arguments);
+        expect_exit(&mut command, 0)
+    };
+    let moved = moved.to_str().context("a plain name")?;
+    ahead(&["apply", moved, "--confirm", "4s"])?;
+    let left = until_deadline(&lab, 2)?;
+    ensure!(left < 4.0, "it is over in {left} s");
+    let mut probe = Probe::new(&lab)?;
+    assert_eq!(probe.open()?, MOVED);
+    // Nor does who looks from there see it over before its time.
+    let status: serde_json::Value = serde_json::from_slice(&ahead(&["status", "--json"])?.stdout)?;
+    assert_eq!(status["trial"]["passed"], false, "{status:#}");
+    await_reversal(&mut probe, &lab, 2, [MOVED, FIRST])?;
+    Ok(())
+}
+
+#[test]
+fn what_decides_after_a_trial_is_said() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    let (first, moved) = (
+        first.to_str().context("a name")?,
+        moved.to_str().context("a name")?,
+    );
+    let told = |arguments: &[&str]| -> Result<String> {
+        Ok(String::from_utf8(lab.run(arguments, 0)?.stdout)?)
+    };
+    // Nothing was enforced before; nor was it before a trial of a trial.
+    for policy in [first, moved] {
+        let said = told(&["apply", policy, "--confirm", "1h"])?;
+        ensure!(
+            said.contains(" nothing is filtered any more, unless `"),
+            "{said}"
+        );
+    }
+    told(&["apply", first])?;
+    let said = told(&["apply", moved, "--confirm", "1d"])?;
+    ensure!(
+        said.contains(" what was enforced before decides again, unless"),
+        "{said}"
+    );
     Ok(())
 }

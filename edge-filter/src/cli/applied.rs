@@ -7,23 +7,33 @@ use super::failure::Failure;
 use super::output::{complain, print, print_json};
 use crate::generation::applied::{Applied, AppliedHook};
 use crate::generation::rules::RuleChanges;
+use crate::generation::status::TrialStatus;
 
 /// How many ids a line names; `--json` names all of them.
 const NAMED: usize = 12;
 
 /// Prints what was applied, and its warnings to standard error.
 pub(super) fn report(applied: &Applied, args: &JsonArgs) -> Result<(), Failure> {
+    report_trial(applied, None, args)
+}
+
+/// The same, with what is known of the trial that it is.
+pub(super) fn report_trial(
+    applied: &Applied,
+    trial: Option<&TrialStatus>,
+    args: &JsonArgs,
+) -> Result<(), Failure> {
     for warning in &applied.warnings {
         complain(&format!("warning: {warning}"));
     }
     if args.json {
         print_json(applied)
     } else {
-        print(&in_words(applied))
+        print(&in_words(applied, trial))
     }
 }
 
-fn in_words(applied: &Applied) -> String {
+fn in_words(applied: &Applied, trial: Option<&TrialStatus>) -> String {
     let mut text = String::new();
     let Applied {
         policy, generation, ..
@@ -59,10 +69,15 @@ fn in_words(applied: &Applied) -> String {
     }
     text += &rules_in_words(&applied.rules);
     if let Some(deadline) = applied.confirm_deadline {
+        let is_first = trial.is_some_and(|trial| trial.afterwards.is_none());
+        let then = if is_first {
+            "nothing is filtered any more"
+        } else {
+            "what was enforced before decides again"
+        };
         let _ = writeln!(
             text,
-            "  at {deadline:.0} what was enforced before decides again, unless `edge-filter \
-             confirm` is run until then"
+            "  at {deadline:.0} {then}, unless `edge-filter confirm` is run until then"
         );
     }
     text

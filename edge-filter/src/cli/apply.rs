@@ -1,12 +1,13 @@
 //! `edge-filter apply`: enforce a policy.
 
-use super::applied::report;
+use super::applied::report_trial;
 use super::args::ApplyArgs;
 use super::failure::Failure;
 use super::intent::Intent;
 use super::lockout;
 use crate::generation::Instance;
 use crate::generation::apply::{Source, apply};
+use crate::generation::status::{TrialStatus, status};
 
 pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> {
     let Intent {
@@ -30,5 +31,12 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
         args.confirm,
         planned.as_ref(),
     )?;
-    report(&applied, &args.json)
+    let own = |trial: &TrialStatus| trial.generation == applied.generation;
+    // It is applied, whether this can be read or not.
+    let trial = status(instance).ok().and_then(|status| status.trial);
+    report_trial(
+        &applied,
+        trial.as_ref().filter(|trial| own(trial)),
+        &args.json,
+    )
 }

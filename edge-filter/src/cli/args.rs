@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use super::policy_file;
 use crate::compile::budget::Budget;
@@ -215,7 +215,7 @@ pub(super) struct ApplyArgs {
     /// lives on
     #[arg(long)]
     pub(super) allow_lockout: bool,
-    /// Go back to what is enforced now after so long (60s, 5m, 1h30m), unless
+    /// Go back to what is enforced now after so long (60s, 5m, 1h30m, 2d), unless
     /// `edge-filter confirm` is run before
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) confirm: Option<Duration>,
@@ -390,9 +390,14 @@ impl From<EgressArg> for EgressChoice {
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
+    // Days of 24 hours, whatever clocks are set meanwhile.
+    let days = SpanRelativeTo::days_are_24_hours();
     let parsed: SignedDuration = text
-        .parse()
-        .map_err(|_| "write a number and a unit, such as 60s, 5m or 1h30m")?;
+        .parse::<Span>()
+        .and_then(|span| span.to_duration(days))
+        .map_err(|_| {
+            "write a number and a unit: s, m, h, d or w, such as 60s, 5m, 1h30m or 2d".to_owned()
+        })?;
     let duration = Duration::try_from(parsed).map_err(|_| "it must not be negative")?;
     if (Duration::from_secs(1)..=LONGEST).contains(&duration) {
         Ok(duration)
@@ -425,15 +430,35 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_and_bounds() {
-        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5_400), ("2 min", 120)] {
+        for (text, seconds) in [
+            ("60s", 60),
+            ("5m", 300),
+            ("1h30m", 5_400),
+            ("2 min", 120),
+            ("1d12h", 129_600),
+            ("7d", 604_800),
+            ("1w", 604_800),
+        ] {
             assert_eq!(
                 parse_duration(text),
                 Ok(Duration::from_secs(seconds)),
                 "{text}"
             );
         }
-        for wrong in ["", "60", "soon", "0s", "-5m", "200h", "900ms"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        for (wrong, why) in [
+            ("", "s, m, h, d or w"),
+            ("60", "s, m, h, d or w"),
+            ("soon", "s, m, h, d or w"),
+            ("1mo", "s, m, h, d or w"),
+            ("-5m", "negative"),
+            ("0s", "at most seven days"),
+            ("900ms", "at most seven days"),
+            ("200h", "at most seven days"),
+            ("8d", "at most seven days"),
+            ("10000d", "at most seven days"),
+        ] {
+            let refused = parse_duration(wrong).unwrap_err();
+            assert!(refused.contains(why), "{wrong}: {refused}");
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
-use super::output::{print, print_json};
+use super::output::{print, print_json, unless_reader_gone};
 use super::policy_file;
 use super::stats::Stats;
 use crate::compile::CompileError;
@@ -21,7 +21,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let stats = stats(&policy, args, &compiled);
     if let Err(error) = compiled {
         // What is too large is what somebody who asks for figures looks for.
-        stats.map_or(Ok(()), |stats| print(&stats.in_words()))?;
+        unless_reader_gone(stats.map_or(Ok(()), |stats| print(&stats.in_words())))?;
         return Err(KernelError::from(error).into());
     }
     let warnings = match warnings.len() {
@@ -50,7 +50,7 @@ fn run_json(args: &CheckArgs) -> Result<(), Failure> {
         Ok(Checked { policy, warnings }) => (policy, warnings),
         Err(Failure::Invalid(errors)) => {
             let findings = errors.iter().cloned().collect::<Vec<_>>();
-            print_json(&report(None, &findings, None))?;
+            unless_reader_gone(print_json(&report(None, &findings, None)))?;
             return Err(Failure::Said);
         }
         Err(failure) => return Err(failure),
@@ -59,7 +59,8 @@ fn run_json(args: &CheckArgs) -> Result<(), Failure> {
     let stats = stats(&policy, args, &compiled);
     let fits = compiled.map(drop).map_err(KernelError::from);
     if fits.is_ok() || stats.is_some() {
-        print_json(&report(Some(&policy), &findings, stats.as_ref()))?;
+        let report = report(Some(&policy), &findings, stats.as_ref());
+        unless_reader_gone(print_json(&report))?;
     }
     Ok(fits?)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::applied::hook_in_words;
 use super::args::JsonArgs;
 use super::failure::Failure;
-use super::output::{complain, print, print_json};
+use super::output::{complain, print, print_json, unless_reader_gone};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
 use crate::generation::keep::{Missing, Standing};
@@ -43,16 +43,25 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let done = last_good(instance, management)?;
     complain_of(&done);
-    if args.json {
-        print_json(&Report::of(&done))?;
+    let printed = unless_reader_gone(if args.json {
+        print_json(&Report::of(&done))
     } else {
-        print(&in_words(&done))?;
-    }
-    match done.ground {
+        print(&in_words(&done))
+    });
+    let outcome = match done.ground {
         _ if !done.is_whole() => Err(Failure::Said),
         Ground::LastResort(_) => Err(Failure::LastResort),
         Ground::Attached(_) => Err(Failure::Said),
         Ground::Nothing | Ground::Committed | Ground::InMemory(_) => Ok(()),
+    };
+    match (outcome, printed) {
+        (Ok(()), printed) => printed,
+        (outcome, Ok(())) => outcome,
+        // How the host stands matters more than that the report of it is lost.
+        (outcome, Err(unprinted)) => {
+            complain(&unprinted.to_string());
+            outcome
+        }
     }
 }
 

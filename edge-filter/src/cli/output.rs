@@ -49,6 +49,15 @@ pub(super) fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
     print(&text)
 }
 
+/// What became of printing, to a command whose exit code says something by itself: that its
+/// reader has seen enough does not change that.
+pub(super) fn unless_reader_gone(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
+        Err(Failure::ReaderGone) => Ok(()),
+        printed => printed,
+    }
+}
+
 /// A table without lines, whose last `numbers` columns are aligned to the right.
 pub(super) fn table(header: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::args::PlanArgs;
 use super::failure::Failure;
 use super::intent::Intent;
-use super::output::{complain, print, print_json};
+use super::output::{complain, print, print_json, unless_reader_gone};
 use crate::generation::Instance;
 use crate::generation::difference::{ChangedRule, FieldChange, MovedRule, RuleName, Value};
 use crate::generation::last_hits::LastHit;
@@ -27,7 +27,13 @@ const SHOWN: usize = 8;
 
 pub(super) fn run(instance: &Instance, args: &PlanArgs) -> Result<(), Failure> {
     let intent = Intent::typed(&args.policy, &args.target, &args.memory)?;
-    let mut proposal = propose(instance, &intent.policy, &intent.plans, args.sample)?;
+    let mut proposal = propose(
+        instance,
+        &intent.policy,
+        &intent.plans,
+        intent.sites,
+        args.sample,
+    )?;
     match guard::look(&intent.policy, &intent.plans) {
         Ok(found) => proposal.lock_out = found.map(|lock_out| lock_out.to_string()),
         Err(error) => proposal.notes.push(error.to_string()),
@@ -51,11 +57,11 @@ pub(super) fn run(instance: &Instance, args: &PlanArgs) -> Result<(), Failure> {
     if let Some(lock_out) = proposal.lock_out.as_ref().filter(|_| !args.json.json) {
         complain(&format!("warning: `apply` refuses this: {lock_out}\n"));
     }
-    if args.json.json {
-        print_json(&proposal)?;
+    unless_reader_gone(if args.json.json {
+        print_json(&proposal)
     } else {
-        print(&in_words(&proposal, Timestamp::now()))?;
-    }
+        print(&in_words(&proposal, Timestamp::now()))
+    })?;
     if proposal.changes {
         Err(Failure::Changes)
     } else {
@@ -71,14 +77,19 @@ fn in_words(proposal: &Proposal, now: Timestamp) -> String {
         "policy '{}' (sha256 {:.12}) in the place of ",
         policy.name, policy.hash
     );
-    let _ = match &proposal.enforced {
-        Some(enforced) => writeln!(
+    if let Some(enforced) = &proposal.enforced {
+        let _ = write!(
             text,
             "'{}' (sha256 {:.12}), generation {}, applied at {:.0}",
             enforced.policy.name, enforced.policy.hash, enforced.generation, enforced.applied_at
-        ),
-        None => writeln!(text, "nothing"),
-    };
+        );
+        if let Some(deadline) = enforced.confirm_deadline {
+            let _ = write!(text, ", on trial until {deadline:.0}");
+        }
+        text.push('\n');
+    } else {
+        text += "nothing\n";
+    }
     for note in &proposal.notes {
         let _ = writeln!(text, "note: {note}");
     }
@@ -309,6 +320,9 @@ fn summary(proposal: &Proposal) -> String {
         if count > 0 {
             parts.push(format!("{} changed", counted(count as u64, what)));
         }
+    }
+    if parts.is_empty() {
+        return "the trial ends: its policy is kept for good\n".to_owned();
     }
     format!("{}\n", parts.join(", "))
 }

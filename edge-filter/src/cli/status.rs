@@ -7,7 +7,9 @@ use super::failure::Failure;
 use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
 use crate::generation::last_good::Ground;
-use crate::generation::status::{FlowStatus, Status, TrialStatus, Trouble, runs_ahead, status};
+use crate::generation::status::{
+    AbsentDevice, FlowStatus, Status, TrialStatus, Trouble, runs_ahead, status,
+};
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
     let status = status(instance)?;
@@ -36,7 +38,7 @@ fn in_words(status: &Status) -> String {
                          ends them; so does `edge-filter apply`\n\n";
             }
         }
-        None if status.hooks.is_empty() => return text + "nothing is enforced\n",
+        None if status.hooks.is_empty() => return text + &nothing_in_words(&status.absent),
         None if status.trial.is_some() => text.push_str("nothing is enforced\n\n"),
         None => text
             .push_str("programs are attached, but the state directory knows nothing of them\n\n"),
@@ -64,12 +66,15 @@ fn in_words(status: &Status) -> String {
             match (hook.mode, hook.trouble) {
                 (Some(mode), _) => mode.as_str(),
                 (None, None | Some(Trouble::OpenOnTrial | Trouble::TrialOver)) => "",
+                (None, Some(Trouble::DeviceElsewhere)) => "elsewhere",
                 (None, Some(_)) => "unknown",
             },
             &*hook.program_id.to_string(),
         ]);
     }
-    text += &render(&table);
+    if !status.hooks.is_empty() {
+        text += &render(&table);
+    }
     for hook in &status.hooks {
         if let Some(trouble) = hook.trouble {
             let _ = writeln!(
@@ -93,6 +98,9 @@ fn in_words(status: &Status) -> String {
             let _ = writeln!(text, "\n{}", runs_ahead(&hook.device, program));
         }
     }
+    for device in &status.absent {
+        let _ = writeln!(text, "\n{}", absent_in_words(device));
+    }
     let FlowStatus {
         entries_max,
         entries_used,
@@ -109,6 +117,37 @@ fn in_words(status: &Status) -> String {
         );
     }
     text
+}
+
+/// Nothing is enforced; `committed` are the devices of what was committed last.
+fn nothing_in_words(committed: &[AbsentDevice]) -> String {
+    if committed.is_empty() {
+        return "nothing is enforced\n".to_owned();
+    }
+    let mut text = "nothing is enforced, though a policy was committed: `edge-filter apply \
+                    --last-good` enforces it again\n"
+        .to_owned();
+    for device in committed {
+        let _ = writeln!(text, "\n{}", absent_in_words(device));
+    }
+    text
+}
+
+fn absent_in_words(absent: &AbsentDevice) -> String {
+    let AbsentDevice {
+        interface, device, ..
+    } = absent;
+    let what = match absent.trouble {
+        Trouble::DeviceGone => {
+            "it is not there; when it comes, `edge-filter run` filters it, and so does \
+             `edge-filter apply --last-good`"
+        }
+        _ => {
+            "NOT FILTERED: it is there, and the policy was applied without it; `edge-filter apply \
+             --last-good` filters it, and `edge-filter run` does by itself"
+        }
+    };
+    format!("{device} ({interface}): {what}")
 }
 
 fn trial_in_words(trial: &TrialStatus) -> String {
@@ -143,8 +182,8 @@ fn in_full(trouble: Trouble) -> &'static str {
              `edge-filter apply`"
         }
         Trouble::DeviceElsewhere => {
-            "the device is in another network namespace, and is filtered there; run `edge-filter \
-             status` there to see how"
+            "the device that had this name is in another network namespace, and is filtered \
+             there; run `edge-filter status` there to see how"
         }
         Trouble::OpenOnTrial => {
             "not filtered as long as the trial lasts: its policy has nothing for this side"

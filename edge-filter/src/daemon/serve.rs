@@ -66,6 +66,10 @@ struct Daemon<'a> {
     idle_because: Option<KernelError>,
     /// What there is to stand on, where that is not as it should be.
     ground: Option<Ground>,
+    /// What was said to be wrong beside it.
+    warned: Vec<String>,
+    /// The devices that were said not to be there.
+    absent: Vec<String>,
     status: String,
     said: Option<String>,
 }
@@ -104,6 +108,8 @@ pub(super) async fn serve(
         started: false,
         idle_because: None,
         ground: None,
+        warned: Vec::new(),
+        absent: Vec::new(),
         status: String::new(),
         said: None,
     };
@@ -186,10 +192,16 @@ impl Daemon<'_> {
         self.notifier.reloading();
         self.unready = true;
         self.pace.not_after(Instant::now());
+        // Whoever asks is told all of it once more.
+        self.warned.clear();
+        self.absent.clear();
         if self.given.is_some() {
             self.reload = true;
         } else {
-            let text = "SIGHUP: there is no policy to read again; looking after what is enforced";
+            let text = match self.ground {
+                Some(Ground::LastResort(_)) => "SIGHUP: reading the management rules again",
+                _ => "SIGHUP: there is no policy to read again; looking after what is enforced",
+            };
             self.log.say(Priority::Notice, text);
         }
     }
@@ -240,6 +252,7 @@ impl Daemon<'_> {
             self.pace.succeeded();
             return self.tell("nothing is enforced, and nothing was committed", true);
         };
+        self.miss(&standing.absent);
         if let Some(duration) = standing.trial_ends_in {
             self.pace.not_after(now + duration + AFTER_DEADLINE);
         }
@@ -255,6 +268,15 @@ impl Daemon<'_> {
         self.tell(&in_words(&standing, self.ground.as_ref()), false)?;
         self.debug(&standing);
         Ok(())
+    }
+
+    /// Names the devices that are not there, where that is news.
+    fn miss(&mut self, absent: &[String]) {
+        for device in absent.iter().filter(|name| !self.absent.contains(name)) {
+            let text = format!("warning: {device} is not there: it is filtered when it comes");
+            self.log.say(Priority::Warning, &text);
+        }
+        self.absent = absent.to_vec();
     }
 
     /// Sees to it that the programs say what they do, if that is wanted, and are heard.
@@ -297,21 +319,25 @@ impl Daemon<'_> {
     fn stand_on(&mut self, ready: Option<Ready>, now: Instant) {
         let Some(ready) = ready else {
             self.ground = None;
+            self.warned.clear();
             return;
         };
         for applied in &ready.applied {
             self.say_applied("applied", applied);
         }
-        if let Some(text) = ready.ground.in_words()
-            && self.ground.as_ref() != Some(&ready.ground)
-        {
-            self.log.say(Priority::Error, &format!("error: {text}"));
-            for warning in &ready.warnings {
-                let text = format!("warning: {warning}");
-                self.log.say(Priority::Warning, &text);
+        if self.ground.as_ref() != Some(&ready.ground) {
+            self.warned.clear();
+            if let Some(text) = ready.ground.in_words() {
+                self.log.say(Priority::Error, &format!("error: {text}"));
             }
         }
         self.ground = Some(ready.ground);
+        let is_news = |warning: &&String| !self.warned.contains(warning);
+        for warning in ready.warnings.iter().filter(is_news) {
+            let text = format!("warning: {warning}");
+            self.log.say(Priority::Warning, &text);
+        }
+        self.warned = ready.warnings;
         for error in &ready.failed {
             let pause = self.pace.failed(Vec::new(), now);
             self.complain(error, pause);
@@ -426,10 +452,11 @@ impl Daemon<'_> {
         let Applied {
             policy, generation, ..
         } = applied;
-        let text = format!(
-            "{what}: policy '{policy}' as generation {generation}: {}",
-            hooks.join(", ")
-        );
+        let hooks = match &*hooks {
+            [] => "no device is filtered".to_owned(),
+            hooks => hooks.join(", "),
+        };
+        let text = format!("{what}: policy '{policy}' as generation {generation}: {hooks}");
         self.log.say(Priority::Notice, &text);
     }
 

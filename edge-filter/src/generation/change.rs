@@ -123,7 +123,7 @@ impl Change {
             None => None,
         };
         let (site, may_fall_back) = match &present {
-            Some(present) => (present.site(&plan, sites)?, false),
+            Some(present) => (site_of(&present.attachment, &plan, sites)?, false),
             None => sites.first(plan.direction),
         };
         let (device, direction) = (&plan.device.name, plan.direction);
@@ -306,32 +306,48 @@ impl Change {
     }
 }
 
-impl Present {
-    /// The site of an attachment stays for as long as it lasts.
-    fn site(&self, plan: &HookPlan, sites: Sites) -> Result<Site, KernelError> {
-        let present = self.attachment.site(&plan.device);
-        let (first, _) = sites.first(plan.direction);
-        let present = present.unwrap_or(first);
-        if sites.allow(present) {
-            return Ok(present);
+/// Fails, as [`Change::load`] would, where a hook of `plans` has an attachment that `sites` do
+/// not allow.
+///
+/// # Errors
+/// There is such a hook, or the kernel refuses to tell.
+pub(super) fn check_sites(
+    instance: &Instance,
+    plans: &[HookPlan],
+    sites: Sites,
+) -> Result<(), KernelError> {
+    for former in Former::all(instance)? {
+        if let Some(plan) = plans.iter().find(|plan| former.is_of(plan)) {
+            site_of(&former.attachment, plan, sites)?;
         }
-        let (name, is, wanted) = (&plan.device.name, present.in_words(), first.in_words());
-        Err(KernelError::new(format!(
-            "filter what {} {name} by {wanted}",
-            moves(plan.direction)
-        ))
-        .because(format!(
-            "it is filtered by {is}, and that stays for as long as it is filtered"
-        ))
-        .try_this(format!(
-            "`edge-filter apply POLICY {}` keeps it there; after `edge-filter detach` it can be \
-             anywhere",
-            match present {
-                Site::Xdp(_) => "--mode auto",
-                Site::Tcx | Site::Clsact => "--egress auto",
-            }
-        )))
     }
+    Ok(())
+}
+
+/// The site of an attachment stays for as long as it lasts.
+fn site_of(attachment: &Attachment, plan: &HookPlan, sites: Sites) -> Result<Site, KernelError> {
+    let present = attachment.site(&plan.device);
+    let (first, _) = sites.first(plan.direction);
+    let present = present.unwrap_or(first);
+    if sites.allow(present) {
+        return Ok(present);
+    }
+    let (name, is, wanted) = (&plan.device.name, present.in_words(), first.in_words());
+    Err(KernelError::new(format!(
+        "filter what {} {name} by {wanted}",
+        moves(plan.direction)
+    ))
+    .because(format!(
+        "it is filtered by {is}, and that stays for as long as it is filtered"
+    ))
+    .try_this(format!(
+        "`edge-filter apply POLICY {}` keeps it there; after `edge-filter detach` it can be \
+         anywhere",
+        match present {
+            Site::Xdp(_) => "--mode auto",
+            Site::Tcx | Site::Clsact => "--egress auto",
+        }
+    )))
 }
 
 fn moves(direction: Direction) -> &'static str {

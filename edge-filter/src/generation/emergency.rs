@@ -1,7 +1,8 @@
 //! State in memory, for as long as that on the disk cannot be used.
 //!
-//! `RUN_DIR/state/` is laid out like the state directory, and takes its place while it
-//! exists. It begins with what can still be read of the other one, which is left as it is.
+//! `RUN_DIR/state-HASH/` is laid out like the state directory, and takes its place while it
+//! exists. HASH is that of the pin root's path: several instances share the directory in
+//! memory, and none of them sees what another one keeps there. It begins with what can still be read of the other one, which is left as it is.
 //! It ends when somebody has a policy applied: that is written to the disk, and what cannot
 //! be read there is set aside in `damaged/`. With a reboot it is gone, like all that is
 //! pinned.
@@ -9,12 +10,14 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::files;
 use super::history::Committed;
@@ -29,6 +32,9 @@ mod tests;
 pub(super) const DAMAGED: &str = "damaged";
 
 const WHY: &str = "emergency.json";
+
+/// How many bytes of the hash of a pin root stand in the name of its place.
+const HASHED: usize = 8;
 
 /// What a record may take beyond what the last ones did, in bytes.
 const ROOM: u64 = 64 << 10;
@@ -70,9 +76,25 @@ pub(super) enum Last {
     Lost(String),
 }
 
-/// Where state lies in an emergency.
-pub(super) fn place_in(run_dir: &Path) -> PathBuf {
-    run_dir.join("state")
+/// Where the state of the instance that is pinned at `pin_root` lies in an emergency: what is
+/// pinned and what lies there end together, with a reboot.
+pub(super) fn place_in(run_dir: &Path, pin_root: &Path) -> PathBuf {
+    let hash = Sha256::digest(resolved(pin_root).as_os_str().as_bytes());
+    let digits = hash[..HASHED].iter().map(|byte| format!("{byte:02x}"));
+    run_dir.join(format!("state-{}", digits.collect::<String>()))
+}
+
+/// A path from the root without symbolic links, as far as it is there: it is the same before
+/// and after what it names has been made.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in path.ancestors() {
+        if let Ok(real) = fs::canonicalize(there) {
+            let below = path.strip_prefix(there).unwrap_or(Path::new(""));
+            return real.join(below).components().collect();
+        }
+    }
+    path
 }
 
 impl StateDir {
@@ -203,25 +225,36 @@ pub(super) fn begin(
         .recursive(true)
         .create(&unfinished)
         .map_err(beginning)?;
-    let copy = StateDir::new(unfinished.clone());
-    for committed in remains.history.iter().filter(|_| !last_resort) {
-        copy.keep(committed)?;
-    }
-    for record in &remains.records {
-        copy.write_record(record)?;
-    }
-    if let Some(tally) = &remains.tally {
-        copy.write_tally(tally)?;
-    }
     let why = Emergency {
         version: VERSION,
         since: Timestamp::now(),
         reason: reason.to_owned(),
         last_resort,
     };
-    files::write(&unfinished.join(WHY), &why)?;
+    let history = remains.history.iter().filter(|_| !last_resort);
+    copy(history, remains, &unfinished)
+        .and_then(|()| files::write(&unfinished.join(WHY), &why))
+        .map_err(|error| {
+            error.try_this("make room there, or choose another place with --run-dir")
+        })?;
     // From here on it is in the place of the other one.
     fs::rename(&unfinished, place).map_err(beginning)
+}
+
+/// Writes what can still be read of the state to where it lies in an emergency.
+fn copy<'c>(
+    mut history: impl Iterator<Item = &'c Committed>,
+    remains: &Remains,
+    place: &Path,
+) -> Result<(), KernelError> {
+    let copy = StateDir::new(place.to_owned());
+    history.try_for_each(|committed| copy.keep(committed))?;
+    let mut records = remains.records.iter();
+    records.try_for_each(|record| copy.write_record(record))?;
+    match &remains.tally {
+        Some(tally) => copy.write_tally(tally),
+        None => Ok(()),
+    }
 }
 
 /// Ends an emergency that has come to nothing.

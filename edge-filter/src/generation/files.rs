@@ -62,7 +62,10 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Kernel
     let reading = || KernelError::new(format!("read {}", path.display()));
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| reading().because(error).try_this("run it as root"))?,
+        text => text.map_err(|error| {
+            let remedy = remedy(&error);
+            reading().because(error).try_this(remedy)
+        })?,
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         reading().because(error).try_this(
@@ -243,10 +246,24 @@ fn remedy(error: &io::Error) -> &'static str {
             "run it as root, or choose another place with --state-dir"
         }
         io::ErrorKind::StorageFull => {
-            "free some space there, or choose another place with --state-dir"
+            "free some space there; --state-dir names another place only before anything is \
+             enforced"
         }
         io::ErrorKind::QuotaExceeded => {
-            "free some space there, raise the quota, or choose another place with --state-dir"
+            "free some space there, or raise the quota; --state-dir names another place only \
+             before anything is enforced"
+        }
+        io::ErrorKind::NotADirectory => {
+            "a file is in the place of a directory there: move it away, or name another place with \
+             --state-dir"
+        }
+        io::ErrorKind::IsADirectory => {
+            "a directory is in the place of that file, and not of this program's making: move it \
+             away"
+        }
+        io::ErrorKind::AlreadyExists => {
+            "the directory's name is taken, by a file or by a symbolic link to what is not there: \
+             make the directory that it leads to, or name another place with --state-dir"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "`mount -o remount,rw` makes its file system writable; --state-dir chooses another place"
@@ -262,6 +279,39 @@ fn remedy(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_place_of_state_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = |name: &str| directory.path().join(name);
+        fs::create_dir_all(name("history/9.json")).unwrap();
+        fs::write(name("file"), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", name("link")).unwrap();
+        for (error, remedy) in [
+            (
+                read::<u32>(&name("history/9.json")).unwrap_err(),
+                "a directory is in the place of that file",
+            ),
+            (
+                list(&name("file/history")).unwrap_err(),
+                "a file is in the place of a directory",
+            ),
+            (
+                write(&name("file/history/1.json"), &1).unwrap_err(),
+                "a file is in the place of a directory",
+            ),
+            (
+                write(&name("link/history/1.json"), &1).unwrap_err(),
+                "a symbolic link to what is not there",
+            ),
+        ] {
+            let error = error.to_string();
+            assert!(
+                error.contains(remedy) && !error.contains("as root"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_leftovers_are_swept() {

@@ -318,19 +318,21 @@ fn close(
     let devices: BTreeSet<String> = devices.collect();
     let mut candidates = Vec::new();
     let file = management.file.display().to_string();
-    let rules = (management.read)().and_then(|text| {
-        let with = |text: String| last_resort::with_management(&file, &text, &devices);
-        text.map(with).transpose()
-    });
-    match rules {
-        Ok(Some(policy)) => candidates.push(policy),
+    match (management.read)() {
+        Ok(Some(text)) => match last_resort::with_management(&file, &text, &devices) {
+            Ok(policy) => candidates.push(policy),
+            Err(message) => ready.warnings.push(format!(
+                "the management rules cannot be used:\n{message}\n  help: `edge-filter check \
+                 {file}` says when they can"
+            )),
+        },
         Ok(None) => ready.warnings.push(format!(
             "there are no management rules: {file} is not there, and nothing but the essentials \
              is let in"
         )),
         Err(message) => ready.warnings.push(format!(
-            "the management rules cannot be used:\n{message}\n  help: `edge-filter check {file}` \
-             says when they can"
+            "the management rules cannot be read:\n{message}\n  help: have {file} belong to root, \
+             or be readable by all: the daemon and the boot's unit read nothing else"
         )),
     }
     // Management rules that were good once are better than none.

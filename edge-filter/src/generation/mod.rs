@@ -63,13 +63,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The instance whose pins and state lie at these places; `run_dir` is where state
-    /// lies in an emergency.
+    /// The instance whose pins and state lie at these places; below `run_dir`, which others
+    /// may share, is where its state lies in an emergency.
     #[must_use]
     pub fn new(pin_root: PathBuf, state_dir: PathBuf, run_dir: &Path) -> Self {
         Self {
+            state: StateDir::new(state_dir).with_run_dir(run_dir, &pin_root),
             pins: PinRoot::new(pin_root),
-            state: StateDir::new(state_dir).with_run_dir(run_dir),
         }
     }
 }

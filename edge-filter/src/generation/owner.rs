@@ -26,7 +26,7 @@ pub(super) fn check(instance: &Instance) -> Result<(), KernelError> {
         .iter()
         .filter(|record| record.is_of_this_boot())
         .filter_map(|record| record.pin_root.as_ref())
-        .find(|pin_root| **pin_root != own && pin_root.exists());
+        .find(|pin_root| fs::canonicalize(pin_root).is_ok_and(|there| there != own));
     let Some(other) = other else {
         return Ok(());
     };

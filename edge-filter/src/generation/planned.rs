@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -14,6 +13,8 @@ use super::plan::{HookPlan, Overrides};
 use super::status::{EnforcedPolicy, status};
 use crate::kernel::KernelError;
 use crate::policy::text_hash;
+
+mod file;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -127,7 +128,7 @@ impl Planned {
         })
     }
 
-    /// Writes it to a new file, or over an old one.
+    /// Writes it to a new file, or in the place of an old one; see [`file`].
     ///
     /// # Errors
     /// The file cannot be written.
@@ -141,17 +142,7 @@ impl Planned {
                 .because("that is the policy's own file")
                 .try_this("name another one with --out"));
         }
-        // Beside its place first: a full disk costs no plan that is there.
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
-        let written = fs::File::create(&beside).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)
-        });
-        written.map_err(|error| {
-            let _ = fs::remove_file(&beside);
+        file::write(path, &text).map_err(|error| {
             writing()
                 .because(error)
                 .try_this("name a file that you may write with --out")
@@ -165,9 +156,8 @@ impl Planned {
     pub fn read(path: &Path) -> Result<Self, KernelError> {
         let reading = || KernelError::new(format!("read the plan {}", path.display()));
         let anew = "make it anew with `edge-filter plan POLICY --out FILE`";
-        let text = fs::read(path).map_err(|error| reading().because(error).try_this(anew))?;
-        let plan: Self = serde_json::from_slice(&text)
-            .map_err(|error| reading().because(error).try_this(anew))?;
+        let plan: Self =
+            file::read(path).map_err(|error| reading().because(error).try_this(anew))?;
         if plan.version != VERSION {
             return Err(reading()
                 .because(format!(

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::Instance;
 use super::attached::enforced;
+use super::change::check_sites;
 use super::counted::{Counters, counters};
 use super::difference::{ChangedRule, Difference, FieldChange, MovedRule, RuleName};
 use super::last_hits::{LastHit, LastHits, Moment};
 use super::plan::HookPlan;
-use super::status::{HookStatus, Status, status};
+use super::sites::Sites;
+use super::status::{HookStatus, Status, TrialStatus, status};
 use crate::kernel::KernelError;
 use crate::kernel::counters::Count;
 use crate::policy::{Direction, Policy};
@@ -60,6 +62,8 @@ pub struct Enforced {
     pub generation: u64,
     /// When it was applied.
     pub applied_at: Timestamp,
+    /// When it reverts by itself; null if it is not on trial.
+    pub confirm_deadline: Option<Timestamp>,
 }
 
 /// What becomes of rules.
@@ -138,17 +142,19 @@ pub enum Treatment {
     Renew,
 }
 
-/// What enforcing `policy` as `plans` say would change. Counts for `sample` seconds, if that
-/// is asked.
+/// What enforcing `policy` as `plans` say, at `sites`, would change. Counts for `sample`
+/// seconds, if that is asked.
 ///
 /// # Errors
-/// What is enforced cannot be read.
+/// What is enforced cannot be read, or is attached where `sites` do not allow it.
 pub fn propose(
     instance: &Instance,
     policy: &Policy,
     plans: &[HookPlan],
+    sites: Sites,
     sample: Option<u32>,
 ) -> Result<Proposal, KernelError> {
+    check_sites(instance, plans, sites)?;
     let record = enforced(instance)?;
     let former = record
         .as_ref()
@@ -156,7 +162,9 @@ pub fn propose(
         .transpose()?;
     let status = status(instance)?;
     let mut notes = Vec::new();
-    if record.is_none() && !status.hooks.is_empty() {
+    if let Some(trial) = &status.trial {
+        notes.push(of_trial(trial));
+    } else if record.is_none() && !status.hooks.is_empty() {
         notes.push(
             "programs are attached, but the state directory knows nothing of them: all rules are \
              shown as new"
@@ -178,7 +186,9 @@ pub fn propose(
         Some(_) => Watched::of(instance, sample)?,
         None => Watched::default(),
     };
-    let changes = !difference.is_empty() || !devices.is_empty();
+    // Whatever is applied ends the trial, and holds for good.
+    let is_on_trial = status.trial.as_ref().is_some_and(|trial| !trial.passed);
+    let changes = !difference.is_empty() || !devices.is_empty() || is_on_trial;
     Ok(Proposal {
         policy: PolicyName {
             name: policy.name.clone(),
@@ -187,6 +197,7 @@ pub fn propose(
         enforced: record.map(|record| Enforced {
             generation: record.generation,
             applied_at: record.applied_at,
+            confirm_deadline: record.trial.map(|trial| trial.deadline),
             policy: PolicyName {
                 name: record.policy.name,
                 hash: record.policy.hash,
@@ -204,6 +215,37 @@ pub fn propose(
         lock_out: None,
         notes,
     })
+}
+
+/// What whoever plans should know of a trial.
+fn of_trial(trial: &TrialStatus) -> String {
+    let TrialStatus {
+        name,
+        generation,
+        confirm_deadline,
+        ..
+    } = trial;
+    match (trial.passed, trial.afterwards) {
+        (false, afterwards) => {
+            let decides = match afterwards {
+                Some(generation) => format!("generation {generation} decides again"),
+                None => "nothing is filtered".to_owned(),
+            };
+            format!(
+                "policy '{name}', generation {generation}, is on trial until \
+                 {confirm_deadline:.0}, and from then on {decides}; what is compared is the policy \
+                 on trial, and whatever is applied takes its place for good"
+            )
+        }
+        (true, Some(decides)) => format!(
+            "the trial of policy '{name}', generation {generation}, was over at \
+             {confirm_deadline:.0}: what is compared is generation {decides}, which decides again"
+        ),
+        (true, None) => format!(
+            "the trial of policy '{name}', generation {generation}, was over at \
+             {confirm_deadline:.0}, and nothing was filtered before it: all rules are shown as new"
+        ),
+    }
 }
 
 /// What the counters of each rule say.

@@ -44,11 +44,12 @@ impl StateDir {
         }
     }
 
-    /// The same, with a directory below `run_dir`, which is in memory, for emergencies.
+    /// The same, with a directory below `run_dir`, which is in memory, for emergencies of the
+    /// instance that is pinned at `pin_root`.
     #[must_use]
-    pub fn with_run_dir(self, run_dir: &Path) -> Self {
+    pub fn with_run_dir(self, run_dir: &Path, pin_root: &Path) -> Self {
         Self {
-            emergency: Some(emergency::place_in(run_dir)),
+            emergency: Some(emergency::place_in(run_dir, pin_root)),
             ..self
         }
     }

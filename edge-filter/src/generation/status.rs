@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::Instance;
 use super::attached::{Attached, as_word, attached, hook_of, newest, on_trial};
 use super::emergency::Emergency;
+use super::plan::Absent;
 use super::reading::steadily;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
-use crate::kernel::device::XdpMode;
+use crate::kernel::device::{self, XdpMode};
 use crate::kernel::flow_table::FlowTable;
 use crate::kernel::pins::Kind;
 use crate::kernel::site::Site;
@@ -27,6 +28,8 @@ pub struct Status {
     pub trial: Option<TrialStatus>,
     /// Every hook.
     pub hooks: Vec<HookStatus>,
+    /// The devices that play a role and have no hook.
+    pub absent: Vec<AbsentDevice>,
     /// The flow table.
     pub flows: FlowStatus,
     /// Why state lies in memory; null if it lies in the state directory.
@@ -97,6 +100,18 @@ pub struct HookStatus {
     pub ahead: Vec<u32>,
 }
 
+/// A device that plays a role and has no hook: the policy was applied without it, or nothing is
+/// attached to any since the machine was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AbsentDevice {
+    /// The role.
+    pub interface: String,
+    /// The device.
+    pub device: String,
+    /// Whether it is there by now.
+    pub trouble: Trouble,
+}
+
 /// The flow table's size and fill; both 0 if the policy has nothing remembered.
 #[derive(Debug, Default, Serialize)]
 pub struct FlowStatus {
@@ -148,7 +163,13 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
             afterwards: trial.afterwards,
         })
     });
+    let absent = match newest {
+        Some(record) => record.absent.clone(),
+        None if attached.is_empty() => committed_devices(instance),
+        None => Absent::new(),
+    };
     let hooks = attached.into_iter().map(hook_status);
+    let hooks: Vec<HookStatus> = hooks.chain(lost).collect();
     let flows = newest.map_or_else(
         || Ok(FlowStatus::default()),
         |record| flows(instance, record),
@@ -156,10 +177,37 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
     Ok(Status {
         policy,
         trial,
-        hooks: hooks.chain(lost).collect(),
+        absent: without_hook(absent, &hooks),
+        hooks,
         flows,
         emergency: instance.state.emergency()?,
     })
+}
+
+/// The devices of the generation that was committed last. What cannot be read names none.
+fn committed_devices(instance: &Instance) -> Absent {
+    let history = instance.state.history().unwrap_or_default();
+    let last = history.into_iter().next();
+    last.map(|last| last.devices).unwrap_or_default()
+}
+
+/// Those of `devices` that have no hook.
+fn without_hook(devices: Absent, hooks: &[HookStatus]) -> Vec<AbsentDevice> {
+    let devices = devices
+        .into_iter()
+        .flat_map(|(role, names)| names.into_iter().map(move |name| (role.clone(), name)));
+    devices
+        .filter(|(_, name)| hooks.iter().all(|hook| hook.device != *name))
+        .map(|(interface, device)| AbsentDevice {
+            interface,
+            trouble: if device::is_there(&device) {
+                Trouble::FilterGone
+            } else {
+                Trouble::DeviceGone
+            },
+            device,
+        })
+        .collect()
 }
 
 fn hook_status(link: Attached) -> HookStatus {

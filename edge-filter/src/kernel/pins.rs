@@ -286,10 +286,14 @@ impl PinRoot {
 
     fn names(&self, directory: &str) -> Result<Vec<String>, KernelError> {
         let path = self.path.join(directory);
-        let reading = |error| {
+        let reading = |error: io::Error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::NotADirectory => "name the directory of the pins with --pin-root",
+                _ => "run it as root",
+            };
             KernelError::new(format!("read {}", path.display()))
                 .because(error)
-                .try_this("run it as root")
+                .try_this(remedy)
         };
         let entries = match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -337,11 +341,19 @@ impl PinRoot {
         if own && mode == 0o700 {
             return Ok(());
         }
-        let remedy = if own || nix::unistd::geteuid().is_root() {
-            "it must be a directory of your own with mode 0700: remove it, or choose another place \
-             with --pin-root"
+        let path = self.path.display();
+        let remedy = if own {
+            format!(
+                "others must not be able to change what is pinned: `chmod 700 {path}` keeps them \
+                 out, and the filter on"
+            )
+        } else if nix::unistd::geteuid().is_root() {
+            format!(
+                "it must be root's, with mode 0700: look at what is in it; `chown root {path}` and \
+                 `chmod 700 {path}` take it over, or choose another place with --pin-root"
+            )
         } else {
-            "run it as root, or choose another place with --pin-root"
+            "run it as root, or choose another place with --pin-root".to_owned()
         };
         Err(using
             .because(format!(

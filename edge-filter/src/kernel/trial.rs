@@ -4,6 +4,7 @@
 //! empties it with the last reference that a process or a pin has to it. Which program
 //! that is, the kernel itself tells; no file has to be believed.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -14,7 +15,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::{KernelError, syscall};
 
 /// A point in time, by the clock that goes on while the machine sleeps
-/// (`CLOCK_BOOTTIME`): since the machine was started.
+/// (`CLOCK_BOOTTIME`): since the machine was started. It is the machine's own clock, which
+/// programs ask, in whatever time namespace this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SinceBoot(pub Duration);
 
@@ -22,17 +24,56 @@ impl SinceBoot {
     /// Now.
     ///
     /// # Errors
-    /// The kernel refuses to tell the time.
+    /// The kernel refuses to tell the time, or how far this process's own is ahead.
     pub fn now() -> Result<Self, KernelError> {
-        clock_gettime(ClockId::CLOCK_BOOTTIME)
-            .map(|time| Self(time.into()))
-            .map_err(|error| KernelError::new("read the clock").because(io::Error::from(error)))
+        let reading = || KernelError::new("read the machine's clock");
+        let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_err(|error| reading().because(io::Error::from(error)))?;
+        let ahead = ahead_of_machine().map_err(|error| {
+            reading()
+                .because(error)
+                .try_this("`nsenter --time=/proc/1/ns/time` runs it by the machine's own clock")
+        })?;
+        let now = Duration::from(now).as_nanos().cast_signed() - ahead;
+        let nanoseconds = u64::try_from(now.max(0)).unwrap_or(u64::MAX);
+        Ok(Self(Duration::from_nanos(nanoseconds)))
     }
 
     /// The same in nanoseconds, as programs compare it.
     pub(super) fn nanoseconds(self) -> u64 {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// By how many nanoseconds `CLOCK_BOOTTIME` is ahead in the time namespace of this process;
+/// less than nothing if it is behind.
+fn ahead_of_machine() -> io::Result<i128> {
+    let offsets = match fs::read_to_string("/proc/self/timens_offsets") {
+        // A kernel without time namespaces.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        offsets => offsets?,
+    };
+    // The offsets are those of the namespace in which children begin, which this process need
+    // not have entered.
+    let namespace = |name: &str| fs::read_link(format!("/proc/self/ns/{name}"));
+    if namespace("time")? != namespace("time_for_children")? {
+        let reason = "this process is in another time namespace than its children will be";
+        return Err(io::Error::other(reason));
+    }
+    boottime_offset(&offsets)
+        .ok_or_else(|| io::Error::other(format!("/proc/self/timens_offsets says {offsets:?}")))
+}
+
+/// The offset of `boottime`, in nanoseconds, of lines of `CLOCK SECONDS NANOSECONDS`.
+fn boottime_offset(offsets: &str) -> Option<i128> {
+    offsets.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["boottime", seconds, nanoseconds] = words[..] else {
+            return None;
+        };
+        let seconds: i128 = seconds.parse().ok()?;
+        Some(seconds * 1_000_000_000 + nanoseconds.parse::<i128>().ok()?)
+    })
 }
 
 /// Makes the array that holds `program`, and pins it at `path`.
@@ -77,4 +118,25 @@ pub fn successor_id(program: BorrowedFd<'_>) -> Result<Option<u32>, KernelError>
     syscall::program_id(successor.as_fd())
         .map(Some)
         .map_err(|error| KernelError::new("ask the kernel about a program").because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_a_time_namespace() {
+        let offsets = |seconds: &str, nanoseconds: &str| {
+            let line = format!("{seconds:>10} {nanoseconds:>9}");
+            boottime_offset(&format!(
+                "monotonic  {:>10} {:>9}\nboottime   {line}\n",
+                7, 8
+            ))
+        };
+        assert_eq!(offsets("0", "0"), Some(0));
+        assert_eq!(offsets("100000", "5"), Some(100_000_000_000_005));
+        assert_eq!(offsets("-2", "500000000"), Some(-1_500_000_000));
+        assert_eq!(boottime_offset("monotonic 0 0\n"), None);
+        assert_eq!(offsets("soon", "0"), None);
+    }
 }

@@ -81,6 +81,7 @@ fn proposal() -> Proposal {
             },
             generation: 3,
             applied_at: "2026-11-26T10:00:00Z".parse().expect("a time"),
+            confirm_deadline: None,
         }),
         changes: true,
         settings: vec![

@@ -19,11 +19,53 @@ fn committed(generation: u64, text: &str) -> Committed {
 
 /// A state directory with two generations, and a place in memory.
 fn state(directory: &Path) -> StateDir {
-    let state = StateDir::new(directory.join("state")).with_run_dir(&directory.join("run"));
+    let state = StateDir::new(directory.join("state"))
+        .with_run_dir(&directory.join("run"), &directory.join("pins"));
     state.keep(&committed(6, POLICY)).unwrap();
     state.keep(&committed(7, POLICY)).unwrap();
     state.write_record(&record(7, POLICY)).unwrap();
     state
+}
+
+#[test]
+fn each_pin_root_has_a_place_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let pins = |name: &str| directory.path().join(name);
+    let place = |name: &str| place_in(Path::new("/run/edge-filter"), &pins(name));
+    let before = place("bpf/one");
+    assert_ne!(before, place("bpf/two"));
+    assert_eq!(before, place("bpf/./one/"));
+    // It stays the same when the pin root is made, and by whatever way it is named.
+    fs::create_dir_all(pins("bpf/one")).unwrap();
+    std::os::unix::fs::symlink("bpf", pins("link")).unwrap();
+    assert_eq!(before, place("bpf/one"));
+    assert_eq!(before, place("bpf/../link/one"));
+    fs::remove_dir(pins("bpf/one")).unwrap();
+    assert_eq!(before, place("link/one"));
+    assert_eq!(before.parent(), Some(Path::new("/run/edge-filter")));
+}
+
+#[test]
+fn a_place_in_memory_that_takes_nothing_is_called_by_its_option() {
+    let directory = tempfile::tempdir().unwrap();
+    // So long a path that the place can be made, and nothing in it.
+    let mut run = directory.path().join("run");
+    let left = |run: &Path| 4064 - run.as_os_str().len();
+    while left(&run) > 1 {
+        run.push("r".repeat((left(&run) - 1).min(200)));
+    }
+    let state = StateDir::new(directory.path().join("state"));
+    let state = state.with_run_dir(&run, &directory.path().join("pins"));
+    let on_disk = StateDir::new(state.durable.clone());
+    on_disk.keep(&committed(7, POLICY)).unwrap();
+    let begun = begin(&state, &on_disk.remains(), "why", false);
+    let error = begun.unwrap_err().to_string();
+    assert!(
+        error.contains("too long") && error.contains("--run-dir"),
+        "{error}"
+    );
+    assert!(!error.contains("--state-dir"), "{error}");
+    assert!(state.emergency().unwrap().is_none());
 }
 
 #[test]

@@ -1,3 +1,10 @@
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, symlink};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use super::*;
 
 fn against(generation: Option<u64>, attached: &[&str]) -> Against {
@@ -119,4 +126,80 @@ fn a_file_is_read_as_it_was_written_or_not_at_all() {
             "{error}"
         );
     }
+}
+
+/// The mode of a file, as `chmod` takes it.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_is_there_keeps_its_mode_and_its_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |name: &str| directory.path().join(name);
+    let plan = plan(Path::new("/p.yaml"), "version: 1\n");
+    plan.write(&name("new.json")).unwrap();
+    assert_eq!(mode(&name("new.json")), 0o600);
+    for kept in [0o640, 0o600] {
+        fs::write(name("old.json"), "old").unwrap();
+        fs::set_permissions(name("old.json"), fs::Permissions::from_mode(kept)).unwrap();
+        plan.write(&name("old.json")).unwrap();
+        assert_eq!(mode(&name("old.json")), kept);
+        assert_eq!(Planned::read(&name("old.json")).unwrap(), plan);
+    }
+    fs::write(name("far.json"), "old").unwrap();
+    symlink("far.json", name("link.json")).unwrap();
+    plan.write(&name("link.json")).unwrap();
+    assert!(name("link.json").is_symlink());
+    assert_eq!(Planned::read(&name("far.json")).unwrap(), plan);
+    // A link of somebody else's is not followed.
+    fs::write(name("precious"), "precious").unwrap();
+    symlink("precious", name("x.json.new")).unwrap();
+    plan.write(&name("x.json")).unwrap();
+    assert_eq!(fs::read_to_string(name("precious")).unwrap(), "precious");
+    symlink("nowhere.json", name("lost.json")).unwrap();
+    let error = plan.write(&name("lost.json")).unwrap_err().to_string();
+    assert!(error.contains("symbolic link to what is not"), "{error}");
+    // Nothing but these is left.
+    let mut left: Vec<String> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let names = [
+        "far.json",
+        "link.json",
+        "lost.json",
+        "new.json",
+        "old.json",
+        "precious",
+        "x.json",
+        "x.json.new",
+    ];
+    assert_eq!(left, names);
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let plan = plan(Path::new("/p.yaml"), "version: 1\n");
+    let nonblocking = OFlag::O_NONBLOCK.bits();
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(nonblocking);
+    let mut reader = options.open(&pipe).unwrap();
+    plan.write(&pipe).unwrap();
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let mut text = Vec::new();
+    reader.read_to_end(&mut text).unwrap();
+    assert_eq!(serde_json::from_slice::<Planned>(&text).unwrap(), plan);
+}
+
+#[test]
+fn what_does_not_end_is_no_plan() {
+    let error = Planned::read(Path::new("/dev/zero")).unwrap_err();
+    assert!(error.to_string().contains("make it anew"), "{error}");
+    let error = file::parse::<Planned>(io::repeat(b' '), 3 << 20).unwrap_err();
+    assert_eq!(error.to_string(), "it is longer than 3 MiB");
 }
