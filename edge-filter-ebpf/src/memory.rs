@@ -130,6 +130,10 @@ impl<T: Tables, F> Tables for Hook<'_, T, F> {
         self.cache.0.get(number as usize)
     }
 
+    fn is_small(&self) -> bool {
+        self.tables.is_small()
+    }
+
     fn small(&self) -> &Small {
         self.tables.small()
     }

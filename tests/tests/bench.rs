@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use edge_filter_tests::bench::{
-    Effort, Figure, Part, Plan, Rate, Results, Tool, Update, Volume, measure,
+    Effort, Figure, Part, Plan, Rate, Results, Spread, Tool, Update, Volume, measure,
 };
 
 const EFFORT: Effort = Effort {
@@ -50,13 +50,13 @@ fn is_installed(results: &Results, name: &str) -> bool {
     missing(results).all(|tool| tool.name != name)
 }
 
-/// The median lies between the least and the most.
+/// The median is that of the rounds, and so is the most.
 fn assert_ordered(figure: &Figure) {
-    let cost = figure.cost;
-    assert!(
-        cost.least <= cost.median && cost.median <= cost.most,
-        "{figure:?}"
-    );
+    let rounds = Spread::of(figure.rounds.iter().copied()).expect("there is a round");
+    assert!(figure.rounds.len() >= EFFORT.rounds as usize, "{figure:?}");
+    let least = figure.cost.least;
+    assert!(least.is_finite(), "{figure:?}");
+    assert_eq!(figure.cost, Spread { least, ..rounds }, "{figure:?}");
 }
 
 /// Every receiver of frames has a rate. That the frames were all received and counted is

@@ -1,5 +1,5 @@
 //! A program that is run on one frame again and again, in rounds, and what it costs over
-//! the program that does nothing.
+//! the program that does nothing, which is run right before it and right behind it.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -33,8 +33,16 @@ pub(super) struct Case<'p> {
     pub(super) answer: u32,
     /// The no-op that it is held against.
     pub(super) no_op: NoOp,
-    /// Nanoseconds of a run, by rounds.
-    pub(super) rounds: Vec<f64>,
+    /// What a run takes, by rounds.
+    pub(super) rounds: Vec<Round>,
+}
+
+/// Nanoseconds of a run in one round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round {
+    took: f64,
+    /// The same of the no-op beside it; of a no-op, nothing.
+    no_op: f64,
 }
 
 /// The no-ops, by the kind of program that they are.
@@ -53,18 +61,28 @@ pub struct Figure {
     pub name: String,
     /// The counter that moves.
     pub counter: String,
-    /// Nanoseconds over the no-op, unless it is one.
+    /// Nanoseconds over the no-op, unless it is one: the median over the rounds of what a run
+    /// took over the no-op beside it, and the most. The least is what the quickest run of all
+    /// took over the quickest of the no-op, which is what remains where nothing disturbs.
     #[serde(flatten)]
     pub cost: Spread,
+    /// The costs, by rounds.
+    pub rounds: Vec<f64>,
 }
 
-/// Measures `cases` of `what`.
-pub(super) fn measure(effort: Effort, what: &str, cases: &mut [&mut Case<'_>]) -> Result<()> {
+/// Measures `cases` of `what`, and `no_ops` beside them.
+pub(super) fn measure(
+    effort: Effort,
+    what: &str,
+    no_ops: &mut [Case<'_>],
+    cases: &mut [&mut Case<'_>],
+) -> Result<()> {
     let Effort { repeats, rounds } = effort;
     for round in 0..rounds {
         say(format_args!("{what}: round {} of {rounds}", round + 1));
         for case in in_turn(round, &mut *cases) {
-            case.measure(repeats)?;
+            let no_op = no_ops.iter_mut().find(|no_op| no_op.no_op == case.no_op);
+            case.measure(repeats, no_op.context("there is a no-op of its kind")?)?;
         }
     }
     Ok(())
@@ -78,8 +96,26 @@ impl fmt::Display for Effort {
 }
 
 impl Case<'_> {
-    /// Adds a round.
-    fn measure(&mut self, repeats: u32) -> Result<()> {
+    /// Adds a round, to this and to the no-op: half of its runs come before and half behind, so
+    /// that whatever slows the machine down for a while slows both down.
+    fn measure(&mut self, repeats: u32, no_op: &mut Case<'_>) -> Result<()> {
+        let before = no_op.run(repeats.div_ceil(2))?;
+        let took = self.run(repeats)?;
+        let behind = no_op.run(repeats.div_ceil(2))?;
+        let beside = f64::midpoint(before, behind);
+        self.rounds.push(Round {
+            took,
+            no_op: beside,
+        });
+        no_op.rounds.push(Round {
+            took: beside,
+            no_op: 0.0,
+        });
+        Ok(())
+    }
+
+    /// Nanoseconds of one of so many runs.
+    fn run(&self, repeats: u32) -> Result<f64> {
         let repeats = match self.no_op {
             NoOp::Xdp | NoOp::Classifier => repeats,
             // All headers equally often.
@@ -94,23 +130,31 @@ impl Case<'_> {
             runs.answer,
             self.answer
         );
-        self.rounds.push(runs.nanoseconds);
-        Ok(())
+        Ok(runs.nanoseconds)
     }
 
-    /// What it costs over the least that its no-op takes, the first of `bases` of that kind;
-    /// the no-op itself over nothing. What disturbs a round makes it longer, and only that:
-    /// no cost is told that is too small because its no-op was disturbed.
-    pub(super) fn figure(&self, bases: &[Case<'_>]) -> Figure {
-        let base = bases.iter().find(|base| base.no_op == self.no_op);
-        let base = base.filter(|base| base.name != self.name);
-        let least = base.and_then(|base| base.rounds.iter().copied().reduce(f64::min));
-        let least = least.unwrap_or_default();
-        let added = self.rounds.iter().map(|nanoseconds| nanoseconds - least);
+    /// What it costs.
+    ///
+    /// # Panics
+    /// There is no round.
+    pub(super) fn figure(&self) -> Figure {
+        let rounds: Vec<f64> = self
+            .rounds
+            .iter()
+            .map(|round| round.took - round.no_op)
+            .collect();
+        let least = |of: fn(&Round) -> f64| {
+            let least = self.rounds.iter().map(of).reduce(f64::min);
+            least.expect("there is a round")
+        };
         Figure {
             name: self.name.clone(),
             counter: self.counter.clone(),
-            cost: Spread::of(added).expect("there is a round"),
+            cost: Spread {
+                least: least(|round| round.took) - least(|round| round.no_op),
+                ..Spread::of(rounds.iter().copied()).expect("there is a round")
+            },
+            rounds,
         }
     }
 }

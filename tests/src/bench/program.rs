@@ -46,23 +46,27 @@ pub(super) fn measure(effort: Effort) -> Result<Programs> {
     documented.judge()?;
     let mut others = Costs::load()?;
     others.judge(&documented)?;
-    let mut cases = Vec::from(references.cases());
+    let mut no_ops = references.no_ops();
+    let mut cases = vec![references.lookup()];
     cases.extend(documented.cases());
     cases.extend(others.cases(&documented));
     let mut order: Vec<&mut Case<'_>> = cases.iter_mut().collect();
-    case::measure(effort, "what the programs cost", &mut order)?;
+    case::measure(effort, "what the programs cost", &mut no_ops, &mut order)?;
     Ok(Programs {
         effort,
         verified_instructions: Verified { inbound, outbound },
-        figures: cases.iter().map(|case| case.figure(&cases)).collect(),
+        figures: no_ops.iter().chain(&cases).map(Case::figure).collect(),
     })
 }
 
 impl Programs {
     /// What a case costs.
     pub(super) fn cost(&self, name: &str) -> Option<Spread> {
-        let figure = self.figures.iter().find(|figure| figure.name == name);
-        figure.map(|figure| figure.cost)
+        self.figure(name).map(|figure| figure.cost)
+    }
+
+    fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.name == name)
     }
 
     /// What the verifier processed for the program that it had most to do with.
@@ -82,9 +86,13 @@ impl Programs {
         .into_iter()
         .map(|(case, bar)| Bar::at_most(format!("{case}: ns over the no-op"), bar, median(case)))
         .collect();
-        // How much more, or how much less, xdp-filter is to cost.
-        let hit = |of: &str| median(&format!("{of}: {HIT}"));
-        let over = |dividend: Option<f64>, divisor: Option<f64>| Some(dividend? / divisor?);
+        // How much more, or how much less, xdp-filter is to cost in the same round.
+        let hit = |of: &str| self.figure(&format!("{of}: {HIT}"));
+        let over = |dividend: Option<&Figure>, divisor: Option<&Figure>| {
+            let rounds = dividend?.rounds.iter().zip(&divisor?.rounds);
+            let ratios = rounds.map(|(dividend, divisor)| dividend / divisor);
+            Some(Spread::of(ratios)?.median)
+        };
         let [both, tcp] = XDP_FILTER;
         bars.push(Bar::at_least(
             format!("{both} ÷ edge-filter, {HIT}"),
@@ -111,6 +119,7 @@ impl Programs {
             name,
             counter,
             cost,
+            ..
         } in figures
         {
             let mut row = vec![name.clone(), counter.clone()];

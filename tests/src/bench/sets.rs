@@ -83,24 +83,23 @@ pub(super) fn measure(effort: Effort, sizes: &[usize]) -> Result<Sets> {
             generated.push(Generated::load(flavour, *rules)?);
         }
     }
-    let mut no_ops = references.no_ops();
+    let mut no_ops = references.no_ops_of_sets();
     let mut sets: Vec<SetCases<'_>> = generated.iter().map(Generated::cases).collect();
     let of_sets = sets.iter_mut().flat_map(SetCases::iter_mut);
-    let mut order: Vec<&mut Case<'_>> = no_ops.iter_mut().chain(of_sets).collect();
-    case::measure(effort, "what filter sets cost", &mut order)?;
-    let of = |set| SetFigures::new(set, &no_ops);
+    let mut order: Vec<&mut Case<'_>> = of_sets.collect();
+    case::measure(effort, "what filter sets cost", &mut no_ops, &mut order)?;
     Ok(Sets {
         effort,
-        sets: sets.iter().map(of).collect(),
-        no_ops: no_ops.each_ref().map(|no_op| no_op.figure(&no_ops)),
+        sets: sets.iter().map(SetFigures::new).collect(),
+        no_ops: no_ops.each_ref().map(Case::figure),
     })
 }
 
 impl SetFigures {
-    fn new(cases: &SetCases<'_>, no_ops: &[Case<'_>]) -> Self {
+    fn new(cases: &SetCases<'_>) -> Self {
         let facts = cases.facts;
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-        let figures = |cases: &[Case<'_>]| cases.iter().map(|case| case.figure(no_ops)).collect();
+        let figures = |cases: &[Case<'_>]| cases.iter().map(Case::figure).collect();
         Self {
             name: facts.name.clone(),
             flavour: facts.flavour.as_str(),
@@ -112,7 +111,7 @@ impl SetFigures {
             verified_instructions: facts.verified_instructions,
             hot: figures(&cases.hot),
             unknown: figures(&cases.unknown),
-            distinct: cases.distinct.figure(no_ops),
+            distinct: cases.distinct.figure(),
             hostile: figures(&cases.hostile),
         }
     }
