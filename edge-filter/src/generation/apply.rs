@@ -127,6 +127,11 @@ pub(super) fn enforce(
     let records = instance.state.records()?;
     let before = enforced(instance)?;
     let generation = next_generation(instance, &records)?;
+    let committed = instance.state.history()?.into_iter().next();
+    let committed = committed.and_then(|committed| {
+        let mut records = records.iter();
+        records.find(|record| record.generation == committed.generation)
+    });
     let mut former = Former::all(instance)?;
     let on_trial = manner.is_trial();
     let flows = Flows::prepare(
@@ -140,11 +145,6 @@ pub(super) fn enforce(
     let loaded = next
         .load(plans, &mut former)
         .and_then(|()| next.load_opened(&mut former, &records));
-    let committed = instance.state.history()?.into_iter().next();
-    let committed = committed.and_then(|committed| {
-        let mut records = records.iter();
-        records.find(|record| record.generation == committed.generation)
-    });
     next.warn_of_open_sides(committed);
     // In the middle of what follows, one would leave both policies in force.
     let _held = signals::hold();
