@@ -162,25 +162,24 @@ fn a_device_that_is_not_there() -> Result<()> {
 }
 
 #[test]
-fn a_device_that_has_gone_during_a_trial() -> Result<()> {
+fn every_device_that_has_gone_during_a_trial() -> Result<()> {
     let (lab, policy) = enforcing()?;
     make_third(&lab, 1)?;
     let mut begin = apply(&lab, &policy, &["--confirm", "1h"])?;
     expect_exit(&mut begin, 0)?;
-    lab.edge.ip("link del third\n")?;
+    lab.edge
+        .ip("link del third\nlink del internal\nlink del external\n")?;
     let before = Standing::of(&lab)?;
     // Neither command has options that name devices.
-    let words = [
-        "'third'",
-        "`edge-filter apply POLICY --interface ROLE=DEVICE`",
-    ];
-    refusal(&mut lab.edge_filter(&["confirm"])?, &words)?;
-    before.assert_same(&lab)?;
-    lab.edge.ip("link del internal\n")?;
-    let before = Standing::of(&lab)?;
-    let words = ["'internal'", words[1]];
-    refusal(&mut lab.edge_filter(&["rollback"])?, &words)?;
-    before.assert_same(&lab)
+    for command in ["confirm", "rollback"] {
+        let words = [
+            "'external'",
+            "`edge-filter apply POLICY --interface ROLE=DEVICE`",
+        ];
+        refusal(&mut lab.edge_filter(&[command])?, &words)?;
+        before.assert_same(&lab)?;
+    }
+    Ok(())
 }
 
 #[test]
