@@ -183,6 +183,55 @@ fn the_daemon_enforces_what_was_committed_everywhere() -> Result<()> {
 }
 
 #[test]
+fn hooks_that_only_the_unfinished_policy_has_are_taken_off() -> Result<()> {
+    let Subject { lab, .. } = Subject::new()?;
+    let more = lab.mounts.write("more.yaml", &sample::both_ways())?;
+    let apply = lab.apply_command(&more, Mode::Native)?;
+    let updates = updates(&lab, &apply)?;
+    lab.apply(&lab.mounts.inside("moved.yaml"), Mode::Native)?;
+    assert_eq!(enforced(&lab)?, [4, 4]);
+    // What is new is attached before anything is replaced.
+    let first = updates.first().context("a device changes")?;
+    let output = tampered(&lab, &apply, &format!("signal=SIGKILL:when={first}")).output()?;
+    ensure!(!output.status.success(), "it was not killed: {output:?}");
+    let mut left = enforced(&lab)?;
+    left.sort_unstable();
+    assert_eq!(left, [4, 4, 5]);
+    let (told, complained) = last_good(&lab, 0)?;
+    assert!(told.contains("is enforced as generation 6"), "{told}");
+    assert_eq!(complained, "");
+    assert_eq!(enforced(&lab)?, [6, 6]);
+    assert_eq!(Probe::new(&lab)?.open()?, MOVED);
+    assert_tidy(&lab)
+}
+
+#[test]
+fn an_apply_over_damage_that_was_killed_closes_nothing() -> Result<()> {
+    let subject = Subject::new()?;
+    let Subject { lab, updates, .. } = &subject;
+    fs::write(lab.mounts.outside("state/edge-filter/history/2.json"), "{")?;
+    let first = updates.first().context("a device changes")?;
+    let inject = format!("signal=SIGKILL:when={first}");
+    let output = subject.tampered(&inject)?.output()?;
+    ensure!(!output.status.success(), "it was not killed: {output:?}");
+    assert_eq!(enforced(lab)?, [2, 2]);
+    let (_, complained) = last_good(lab, 1)?;
+    assert!(
+        complained.contains("what is attached stays"),
+        "{complained}"
+    );
+    assert_eq!(Probe::new(lab)?.open()?, MOVED);
+    let daemon = Daemon::start(lab, &[])?;
+    daemon.await_log("what is attached stays")?;
+    assert_eq!(Probe::new(lab)?.open()?, MOVED);
+    drop(daemon);
+    lab.apply(&subject.third, Mode::Native)?;
+    assert_eq!(Probe::new(lab)?.open()?, FIRST);
+    assert!(lab.json(&["status"])?["emergency"].is_null());
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_put_back_keeps_its_name_and_its_counts() -> Result<()> {
     let subject = Subject::new()?;
     let Subject { lab, third, .. } = &subject;

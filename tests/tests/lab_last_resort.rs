@@ -194,6 +194,23 @@ fn an_apply_ends_the_emergency_and_loses_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_trial_that_is_taken_back_leaves_the_host_closed() -> Result<()> {
+    let lab = enforcing(sample::POLICY)?;
+    let policy = lab.mounts.inside("policy.yaml");
+    fs::write(state(&lab, "history/1.json"), "{ half")?;
+    lab.reboot()?;
+    last_good(&lab, LAST_RESORT)?;
+    let mut apply = lab.apply_command(&policy, Mode::Native)?;
+    expect_exit(apply.args(["--confirm", "1h"]), 0)?;
+    lab.run(&["rollback"], 0)?;
+    assert!(!lab.json(&["status"])?["emergency"].is_null());
+    assert_eq!(fs::read_to_string(state(&lab, "history/1.json"))?, "{ half");
+    lab.reboot()?;
+    last_good(&lab, LAST_RESORT)?;
+    Ok(())
+}
+
+#[test]
 fn the_daemon_closes_what_it_cannot_read_and_opens_it_again() -> Result<()> {
     let lab = enforcing(sample::POLICY)?;
     let newest = state(&lab, "history/1.json");

@@ -87,8 +87,8 @@ fn complain_of(done: &LastGood) {
     {
         complain(&match instead {
             Some(generation) => format!(
-                "error: {device} still enforces generation {generation}, whose `edge-filter apply` \
-                 was ended before it was done"
+                "error: {device} still enforces generation {generation}, which is not what was \
+                 committed last"
             ),
             None => format!("error: {device} IS NOT FILTERED"),
         });

@@ -143,8 +143,8 @@ fn absent_in_words(absent: &AbsentDevice) -> String {
              `edge-filter apply --last-good`"
         }
         _ => {
-            "NOT FILTERED: it is there, and the policy was applied without it; `edge-filter apply \
-             --last-good` filters it, and `edge-filter run` does by itself"
+            "NOT FILTERED: it is there; `edge-filter apply --last-good` filters it, and \
+             `edge-filter run` does by itself"
         }
     };
     format!("{device} ({interface}): {what}")

@@ -29,6 +29,8 @@ pub fn detach(instance: &Instance) -> Result<Vec<String>, KernelError> {
          next boot. Until then, `edge-filter detach --state-dir DIR`, an empty directory, opens \
          the devices all the same",
     )?;
+    // What was taken off is forgotten, too: a signal waits for that.
+    let _held = signals::hold();
     let released = release_all(instance)?;
     instance.state.clear().map_err(|error| {
         error.leaving(

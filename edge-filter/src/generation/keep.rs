@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, attached, on_trial};
+use super::emergency::Emergency;
 use super::plan::{Absent, Overrides, plan_but_for};
 use super::reading::steadily;
 use super::record::{PolicyRecord, Record, TrialRecord};
@@ -231,6 +232,11 @@ pub(super) fn follow_with(
     last_resort: bool,
 ) -> Result<Followed, KernelError> {
     locked(instance, || {
+        let is_closed = |emergency: Emergency| emergency.last_resort;
+        if last_resort && !instance.state.emergency()?.is_some_and(is_closed) {
+            // Somebody has ended the emergency in the meantime.
+            return Ok(Followed::Unchanged);
+        }
         history::catch_up(instance)?;
         let records = instance.state.records()?;
         if let Some(trial) = running(&records, &attached(instance, &records)?)
@@ -407,6 +413,36 @@ impl Intent {
                 } else {
                     self.absent.push(name.clone());
                 }
+            }
+        }
+        self.find_remains(attached);
+    }
+
+    /// Finds the devices where an `apply` that was ended has left hooks which this generation
+    /// does not have.
+    fn find_remains(&mut self, attached: &[Attached]) {
+        let sound = attached.iter().filter(|link| {
+            link.running.is_ok() && link.trial.is_none() && link.trouble().is_none()
+        });
+        for link in sound {
+            let decides = link.place.as_ref().map(|(generation, _)| *generation);
+            let Some(instead) = decides.filter(|decides| *decides > self.generation) else {
+                continue;
+            };
+            if self
+                .missing
+                .iter()
+                .any(|missing| missing.device == link.device)
+            {
+                continue;
+            }
+            if let Some(index) = device::index_of(&link.device) {
+                self.filtered.retain(|name| *name != link.device);
+                self.missing.push(Missing {
+                    device: link.device.clone(),
+                    index,
+                    instead: Some(instead),
+                });
             }
         }
     }

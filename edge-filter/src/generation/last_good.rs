@@ -136,6 +136,9 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
 pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, KernelError> {
     if let Some(emergency) = instance.state.emergency()? {
         return match Ground::from(&emergency) {
+            Ground::LastResort(reason) if is_kept(instance)? => {
+                Ok(Ready::on(Ground::Attached(reason)))
+            }
             Ground::LastResort(reason) => close(instance, management, reason),
             ground => Ok(Ready::on(ground)),
         };
@@ -172,15 +175,18 @@ fn without_place(
     reason: &str,
     refused: KernelError,
 ) -> Result<Ready, KernelError> {
+    const OPEN: &str = "nothing was enforced: WHAT WAS NOT FILTERED IS OPEN";
     let Ok(place) = Passing::new() else {
-        return Err(refused.leaving("nothing was enforced: WHAT WAS NOT FILTERED IS OPEN"));
+        return Err(refused.leaving(OPEN));
     };
     let passing = Instance {
         pins: instance.pins.clone(),
         state: place.instead_of(&instance.state),
     };
     let is_lost = matches!(remains.last, Last::Lost(_));
-    emergency::begin(&passing.state, remains, reason, is_lost)?;
+    if emergency::begin(&passing.state, remains, reason, is_lost).is_err() {
+        return Err(refused.leaving(OPEN));
+    }
     let mut ready = if is_lost {
         close(&passing, management, reason.to_owned())?
     } else {
@@ -288,6 +294,17 @@ fn is_enforced(instance: &Instance, remains: &Remains) -> Result<bool, KernelErr
         None
     };
     Ok(known.is_none_or(|standing| standing.missing.is_empty()))
+}
+
+/// Whether what is attached is still what was there before the emergency: an `apply` that was
+/// to end it was ended itself.
+fn is_kept(instance: &Instance) -> Result<bool, KernelError> {
+    let is_closed = instance
+        .state
+        .history()?
+        .iter()
+        .any(|last| last.last_resort);
+    Ok(!is_closed && is_enforced(instance, &instance.state.remains())?)
 }
 
 /// Enforces the policy of last resort, as it is for the devices and the management rules of

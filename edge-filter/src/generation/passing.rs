@@ -8,7 +8,7 @@ use nix::unistd::mkdtemp;
 
 use super::state_dir::StateDir;
 
-/// In memory, where there is no directory for temporary files.
+/// In memory, which is there where a disk is full.
 const MEMORY: &str = "/dev/shm";
 
 /// A directory of this process alone. It is removed with this value.
@@ -24,7 +24,7 @@ impl Passing {
     /// No such place can be written to.
     pub(super) fn new() -> io::Result<Self> {
         let make = |parent: &Path| mkdtemp(&parent.join("edge-filter-XXXXXX"));
-        let path = make(&std::env::temp_dir()).or_else(|_| make(Path::new(MEMORY)))?;
+        let path = make(Path::new(MEMORY)).or_else(|_| make(&std::env::temp_dir()))?;
         Ok(Self { path })
     }
 

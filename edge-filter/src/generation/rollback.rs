@@ -102,6 +102,7 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
             sites: target.sites,
             restores: Some(target.generation),
             absent: absent.clone(),
+            last_resort: target.last_resort,
             ..Manner::default()
         };
         let applied = enforce(instance, source, plans, manner)?;
@@ -132,13 +133,20 @@ fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]
             .is_none_or(|newest| !newest.devices.is_empty())
 }
 
-/// The devices of each role, by the names that they have now.
+/// The devices of each role, by the names that they have now: a device that was renamed may
+/// stand there by several, and is one.
 fn devices(target: &Committed, names: &HashMap<String, String>) -> Overrides {
-    let now = |name: &String| names.get(name).unwrap_or(name).clone();
-    let roles = target.devices.iter();
+    let mut roles = Overrides::new();
+    for (role, devices) in &target.devices {
+        let of_role = roles.entry(role.clone()).or_default();
+        for name in devices {
+            let now = names.get(name).unwrap_or(name);
+            if !of_role.contains(now) {
+                of_role.push(now.clone());
+            }
+        }
+    }
     roles
-        .map(|(role, devices)| (role.clone(), devices.iter().map(now).collect()))
-        .collect()
 }
 
 /// What one can go back to, the newest first.

@@ -14,6 +14,7 @@ use super::context::KernelContext;
 /// `BPF_ALU | BPF_MOV | BPF_K` and `BPF_ALU | BPF_AND | BPF_K`, include/uapi/linux/bpf.h: what
 /// sets a register to a number of 32 bits, and what masks it with one.
 const WITH_CONSTANTS: [u8; 2] = [0xb4, 0x54];
+
 /// Puts the constants of `config` in the places that the ELF file `object` has for them, and
 /// what leads to the kernel's `context`, if there is one.
 ///
