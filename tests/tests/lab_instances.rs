@@ -52,8 +52,9 @@ fn programs(lab: &Lab) -> Result<Vec<(String, Option<u32>)>> {
     Ok(lab.edge.devices()?.into_iter().collect())
 }
 
-#[test]
-fn two_instances_filter_devices_of_their_own() -> Result<()> {
+/// A lab where one instance filters the outer device, and a second one the inner one; and
+/// their policies.
+fn two_instances() -> Result<(Lab, [PathBuf; 2])> {
     let lab = Lab::new(&Plan::default())?;
     let outer = lab
         .mounts
@@ -61,9 +62,15 @@ fn two_instances_filter_devices_of_their_own() -> Result<()> {
     let inner = lab
         .mounts
         .write("inner.yaml", &one_role("internal", "internal"))?;
-    let (outer, inner) = (text(&outer), text(&inner));
-    lab.run(&["apply", outer], 0)?;
-    expect_exit(&mut second(&lab, &["apply", inner])?, 0)?;
+    lab.run(&["apply", text(&outer)], 0)?;
+    expect_exit(&mut second(&lab, &["apply", text(&inner)])?, 0)?;
+    Ok((lab, [outer, inner]))
+}
+
+#[test]
+fn two_instances_filter_devices_of_their_own() -> Result<()> {
+    let (lab, policies) = two_instances()?;
+    let inner = text(&policies[1]);
     expect_exit(&mut second(&lab, &["apply", inner])?, 0)?;
     let mut probe = Probe::new(&lab)?;
     ensure!(probe.open()? == FIRST);
@@ -101,16 +108,8 @@ fn text(path: &std::path::Path) -> &str {
 
 #[test]
 fn the_emergency_of_one_is_nothing_to_the_other() -> Result<()> {
-    let lab = Lab::new(&Plan::default())?;
-    let outer = lab
-        .mounts
-        .write("outer.yaml", &one_role("external", "external"))?;
-    let inner = lab
-        .mounts
-        .write("inner.yaml", &one_role("internal", "internal"))?;
-    let (outer, inner) = (text(&outer), text(&inner));
-    lab.run(&["apply", outer], 0)?;
-    expect_exit(&mut second(&lab, &["apply", inner])?, 0)?;
+    let (lab, policies) = two_instances()?;
+    let [outer, inner] = policies.each_ref().map(|policy| text(policy));
     fs::write(state(&lab, "tally.json"), "[]")?;
     fs::remove_dir_all(lab.mounts.outside("bpffs").join(SECOND))?;
     lab.reboot()?;

@@ -1,6 +1,6 @@
 //! `edge-filter apply`: enforce a policy.
 
-use super::applied::report_trial;
+use super::applied::{report, report_trial};
 use super::args::ApplyArgs;
 use super::failure::Failure;
 use super::intent::Intent;
@@ -31,12 +31,11 @@ pub(super) fn run(instance: &Instance, args: &ApplyArgs) -> Result<(), Failure> 
         args.confirm,
         planned.as_ref(),
     )?;
+    if applied.confirm_deadline.is_none() {
+        return report(&applied, &args.json);
+    }
     let own = |trial: &TrialStatus| trial.generation == applied.generation;
     // It is applied, whether this can be read or not.
     let trial = status(instance).ok().and_then(|status| status.trial);
-    report_trial(
-        &applied,
-        trial.as_ref().filter(|trial| own(trial)),
-        &args.json,
-    )
+    report_trial(&applied, trial.filter(own).as_ref(), &args.json)
 }

@@ -3,9 +3,9 @@
 //! `RUN_DIR/state-HASH/` is laid out like the state directory, and takes its place while it
 //! exists. HASH is that of the pin root's path: several instances share the directory in
 //! memory, and none of them sees what another one keeps there. It begins with what can still be
-//! read of the other one, which is left as it is. It ends when somebody has a policy applied: that is written to the disk, and what cannot
-//! be read there is set aside in `damaged/`. With a reboot it is gone, like all that is
-//! pinned.
+//! read of the other one, which is left as it is. It ends when somebody has a policy applied:
+//! that is written to the disk, and what cannot be read there is set aside in `damaged/`. With
+//! a reboot it is gone, like all that is pinned.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};

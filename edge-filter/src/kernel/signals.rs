@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_wait_and_then_have_their_effect() {
+    fn they_wait_until_nobody_holds_them() {
         let mask = || SigSet::thread_get_mask().unwrap();
         let before = mask();
         // This one does nothing where it is not stopped: it ends the wait.

@@ -1,5 +1,5 @@
 //! A program that is run on one frame again and again, in rounds, and what it costs over
-//! the program that does nothing, which is run right before it and right behind it.
+//! the program that does nothing, which is run right before it.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -41,7 +41,7 @@ pub(super) struct Case<'p> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
     took: f64,
-    /// The same of the no-op beside it; of a no-op, nothing.
+    /// The same of the no-op before it; of a no-op, nothing.
     no_op: f64,
 }
 
@@ -62,7 +62,7 @@ pub struct Figure {
     /// The counter that moves.
     pub counter: String,
     /// Nanoseconds over the no-op, unless it is one: the median over the rounds of what a run
-    /// took over the no-op beside it, and the most. The least is what the quickest run of all
+    /// took over the no-op before it, and the most. The least is what the quickest run of all
     /// took over the quickest of the no-op, which is what remains where nothing disturbs.
     #[serde(flatten)]
     pub cost: Spread,
@@ -96,19 +96,18 @@ impl fmt::Display for Effort {
 }
 
 impl Case<'_> {
-    /// Adds a round, to this and to the no-op: half of its runs come before and half behind, so
-    /// that whatever slows the machine down for a while slows both down.
+    /// Adds a round, to this and to the no-op, which runs right before it, so that whatever
+    /// slows the machine down for a while slows both down. Each call takes the kernel some
+    /// milliseconds beside the runs, so that there are no more of them.
     fn measure(&mut self, repeats: u32, no_op: &mut Case<'_>) -> Result<()> {
-        let before = no_op.run(repeats.div_ceil(2))?;
+        let before = no_op.run(repeats)?;
         let took = self.run(repeats)?;
-        let behind = no_op.run(repeats.div_ceil(2))?;
-        let beside = f64::midpoint(before, behind);
         self.rounds.push(Round {
             took,
-            no_op: beside,
+            no_op: before,
         });
         no_op.rounds.push(Round {
-            took: beside,
+            took: before,
             no_op: 0.0,
         });
         Ok(())

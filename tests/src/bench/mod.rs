@@ -5,7 +5,7 @@
 //!
 //! Everything is measured in rounds that go through all cases, forwards and backwards in
 //! turn, so that a machine that becomes slower does so for all of them. A case's cost is
-//! what it takes longer than the no-op right beside it, a rate is held against that of a program
+//! what it takes longer than the no-op right before it, a rate is held against that of a program
 //! that does nothing else in the same round; what is told is the median over the rounds,
 //! with the least and the most.
 

@@ -17,10 +17,10 @@ struct Arguments {
     #[arg(long, value_name = "PART", value_delimiter = ',', value_enum)]
     only: Vec<Part>,
     /// How often each round runs a program on a frame
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
     repeats: u32,
     /// How many rounds go through all programs, forwards and backwards in turn
-    #[arg(long, value_name = "N", default_value_t = 31)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     rounds: u32,
     /// How many rules the filter sets have, one of each flavour
     #[arg(

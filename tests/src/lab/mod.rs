@@ -32,6 +32,7 @@ pub mod open;
 pub mod packet;
 pub mod probe;
 pub mod product;
+pub mod proposed;
 pub mod sample;
 pub mod sink;
 pub mod standing;
