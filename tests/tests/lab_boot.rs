@@ -212,6 +212,38 @@ fn where_no_place_takes_the_state_nothing_is_open_either() -> Result<()> {
     Ok(())
 }
 
+/// A place that ends with the command may be full as well: then the next one serves.
+#[test]
+fn a_place_for_a_moment_that_is_full_is_passed_over() -> Result<()> {
+    let lab = enforcing(sample::POLICY)?;
+    fs::write(state(&lab, "tally.json"), "{")?;
+    lab.reboot()?;
+    fs::write(lab.mounts.outside("run"), "no directory")?;
+    let inside = |script: &str| {
+        let mut shell = lab.edge.command_in("sh", &lab.mounts);
+        said(&expect_exit(shell.args(["-ec", script]), 0)?)
+    };
+    inside(
+        "mount -t tmpfs -o size=4k full /dev/shm
+         head -c 4096 /dev/zero > /dev/shm/filler",
+    )?;
+    let last_good = |temporary: &str, code| {
+        let mut command = lab.edge_filter(&["apply", "--last-good"])?;
+        said(&expect_exit(command.env("TMPDIR", temporary), code)?)
+    };
+    let (_, complained) = last_good("/dev/shm", 1)?;
+    ensure!(
+        complained.contains("WHAT WAS NOT FILTERED IS OPEN"),
+        "{complained}"
+    );
+    assert_eq!(filtered(&lab)?, [""; 0]);
+    last_good("/tmp", 0)?;
+    assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+    let (left, _) = inside("ls -A /dev/shm")?;
+    assert_eq!(left, "filler\n");
+    Ok(())
+}
+
 #[test]
 fn where_nothing_is_committed_nothing_is_closed() -> Result<()> {
     let lab = Lab::new(&Plan::default())?;

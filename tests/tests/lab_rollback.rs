@@ -111,6 +111,26 @@ fn rollback_knows_a_device_that_was_filtered_under_another_name_since() -> Resul
     Ok(())
 }
 
+/// A repair after a renaming commits both names of the device: the former one might come back.
+#[test]
+fn rollback_takes_a_renamed_device_once_that_was_repaired_since() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.edge.ip(
+        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+         link del external\nlink add external type veth peer name external-peer\n",
+    )?;
+    let (told, _) = last_good(&lab, 0)?;
+    ensure!(told.contains("external"), "{told}");
+    let mut apply = lab.edge_filter(&["apply", "--interface", "internal=roamer"])?;
+    expect_exit(apply.arg(&moved), 0)?;
+    lab.run(&["rollback"], 0)?;
+    assert_eq!(filtered(&lab)?, ["external", "roamer"]);
+    let policy = &lab.json(&["status"])?["policy"];
+    assert_eq!(policy["restores"], 1, "{policy}");
+    Ok(())
+}
+
 #[test]
 fn a_device_that_is_gone_keeps_nobody_from_confirm_or_rollback() -> Result<()> {
     let (lab, first, moved) = lab()?;

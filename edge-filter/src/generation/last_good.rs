@@ -176,17 +176,18 @@ fn without_place(
     refused: KernelError,
 ) -> Result<Ready, KernelError> {
     const OPEN: &str = "nothing was enforced: WHAT WAS NOT FILTERED IS OPEN";
-    let Ok(place) = Passing::new() else {
-        return Err(refused.leaving(OPEN));
-    };
-    let passing = Instance {
-        pins: instance.pins.clone(),
-        state: place.instead_of(&instance.state),
-    };
     let is_lost = matches!(remains.last, Last::Lost(_));
-    if emergency::begin(&passing.state, remains, reason, is_lost).is_err() {
+    let taken = Passing::each().find_map(|place| {
+        let passing = Instance {
+            pins: instance.pins.clone(),
+            state: place.instead_of(&instance.state),
+        };
+        emergency::begin(&passing.state, remains, reason, is_lost).ok()?;
+        Some((place, passing))
+    });
+    let Some((_place, passing)) = taken else {
         return Err(refused.leaving(OPEN));
-    }
+    };
     let mut ready = if is_lost {
         close(&passing, management, reason.to_owned())?
     } else {

@@ -1,8 +1,7 @@
 //! A place for state that ends with the command: where no other one can be written to.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::unistd::mkdtemp;
 
@@ -18,14 +17,14 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    /// Makes it, with mode 0700.
-    ///
-    /// # Errors
-    /// No such place can be written to.
-    pub(super) fn new() -> io::Result<Self> {
-        let make = |parent: &Path| mkdtemp(&parent.join("edge-filter-XXXXXX"));
-        let path = make(Path::new(MEMORY)).or_else(|_| make(&std::env::temp_dir()))?;
-        Ok(Self { path })
+    /// One in each place where it can be made, with mode 0700. Whether it takes anything is
+    /// another question.
+    pub(super) fn each() -> impl Iterator<Item = Self> {
+        let parents = [PathBuf::from(MEMORY), std::env::temp_dir()];
+        parents.into_iter().filter_map(|parent| {
+            let path = mkdtemp(&parent.join("edge-filter-XXXXXX")).ok()?;
+            Some(Self { path })
+        })
     }
 
     /// The same state, but that an emergency lies here.

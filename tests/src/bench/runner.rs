@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
-use super::generator::{Generator, Sent};
+use super::generator::Generator;
 use super::progress::say;
 use super::rate::Measured;
 use super::receiver::Receiver;
@@ -57,7 +57,7 @@ pub(super) struct Run {
     pub(super) received: u64,
     /// Frames that found the ring full.
     pub(super) overflowed: u64,
-    /// How long it took.
+    /// How much of the sending core's time it took.
     pub(super) took: Duration,
 }
 
@@ -138,10 +138,15 @@ impl<'r> Runner<'r> {
         // The first frames of all take longer than others, so that few tell little.
         for part in [8, 1] {
             let before = runner.totals()?;
-            let each = runner.send()?.each.max(Duration::from_nanos(1));
+            let each = runner.send()?.as_secs_f64() / f64::from(runner.frames);
             runner.settle(&before)?;
-            let frames = (volume.time / part).as_nanos() / each.as_nanos();
-            let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+            let frames = (volume.time / part).as_secs_f64() / each.max(1e-9);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "rounded off, and at most the largest there is"
+            )]
+            let frames = frames as u32;
             runner.frames = frames.max(runner.frames).min(volume.frames);
         }
         Ok(runner)
@@ -196,14 +201,14 @@ impl<'r> Runner<'r> {
     }
 
     /// What was sent as a run, if it counts.
-    fn judge(&mut self, before: &Totals, sent: Sent) -> Result<Option<Run>> {
+    fn judge(&mut self, before: &Totals, took: Duration) -> Result<Option<Run>> {
         let moved = self.settle(before)?;
         let lossless = moved.overflowed == 0 || self.cores.count() == 2;
         if lossless && self.is_complete(&moved) {
             return Ok(Some(Run {
                 received: moved.received,
                 overflowed: moved.overflowed,
-                took: sent.took,
+                took,
             }));
         }
         self.discarded += 1;
@@ -219,7 +224,7 @@ impl<'r> Runner<'r> {
         Ok(None)
     }
 
-    fn send(&self) -> Result<Sent> {
+    fn send(&self) -> Result<Duration> {
         let (Cores::One(core) | Cores::Two(core, _)) = self.cores;
         self.generator.send(core, self.frames)
     }

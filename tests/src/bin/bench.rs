@@ -31,10 +31,10 @@ struct Arguments {
     )]
     sets: Vec<usize>,
     /// About how long a run of packets lasts
-    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    #[arg(long, value_name = "MS", default_value_t = 200)]
     milliseconds: u64,
     /// How many rounds go through all receivers of packets
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     wire_rounds: u32,
     /// How many updates of each kind there are
     #[arg(long, value_name = "N", default_value_t = 5)]

@@ -25,11 +25,12 @@ pub(crate) const XDP_FILTER: [&str; 2] = ["xdp-filter tcp,udp", "xdp-filter tcp"
 pub(crate) const PORTS_ONLY: &str = "TCP ports only";
 
 /// The ports of TCP that the documented policy has open, to anybody, at any address.
-const PORTS_ONLY_POLICY: &str = "\
+pub(super) const PORTS_ONLY_POLICY: &str = "\
 version: 1
 name: tcp-ports-only
 interfaces:
   external: { devices: [eth0], vlans: [untagged] }
+  internal: { devices: [eth1], vlans: [untagged] }
 default_action: drop
 groups:
   - name: ports

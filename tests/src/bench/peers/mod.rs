@@ -21,6 +21,7 @@ use super::ruleset;
 use super::runner::{Cores, Volume, cores};
 use super::throughput::{DOCUMENTED, contest, our_name};
 use super::traffic::{Fate, Traffic};
+use costs::{PORTS_ONLY, PORTS_ONLY_POLICY};
 use iptables::Iptables;
 use nftables::Nftables;
 use xdp_filter::XdpFilter;
@@ -36,7 +37,8 @@ All stand at one device, count, and drop what no rule allows. nftables, at the i
 hook, has the policy's rules for what arrives, its protected sources, ARP and neighbour
 discovery, as rules or as one concatenated interval set for each family; iptables, in raw
 PREROUTING, has their IPv4 part; xdp-filter (native, policy deny) has the open ports without
-the networks. None of them looks for the faults of a frame that edge-filter looks for, and
+the networks, with TCP alone by its object for that, beside which stands edge-filter where it
+is asked for as little (TCP ports only). None of them looks for the faults of a frame that edge-filter looks for, and
 none is asked for replies.";
 
 /// How many rules the policies have that differ in nothing else.
@@ -60,10 +62,13 @@ pub(super) fn measure(volume: Volume) -> Result<Vec<Rate>> {
     for form in [Form::Sets, Form::Rules] {
         add(&mut receivers, Nftables::new(DOCUMENTED, &rules, form));
     }
-    add(
-        &mut receivers,
-        XdpFilter::new(xdp_filter::TCP_AND_UDP, &rules),
-    );
+    for features in [xdp_filter::TCP_AND_UDP, xdp_filter::TCP] {
+        add(&mut receivers, XdpFilter::new(features, &rules));
+    }
+    receivers.push(Box::new(Product::new(
+        our_name(PORTS_ONLY),
+        PORTS_ONLY_POLICY,
+    )?));
     add(&mut receivers, Iptables::new(DOCUMENTED, &rules));
     let mut rates = contest(DOCUMENTED, receivers)?;
 
