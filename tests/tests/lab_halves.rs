@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::Lab;
@@ -12,7 +14,9 @@ use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
-use edge_filter_tests::lab::trial::{FIRST, MOVED, assert_tidy, generations, lab, refusal};
+use edge_filter_tests::lab::trial::{
+    FIRST, MOVED, assert_tidy, generations, lab, refusal, until_deadline,
+};
 
 /// A lab where two policies were committed, and a third one that opens what the first does.
 struct Subject {
@@ -77,6 +81,11 @@ fn tampered(lab: &Lab, command: &Command, inject: &str) -> Command {
 
 /// Runs a command; which of its calls of bpf(2) replaced a program.
 fn updates(lab: &Lab, command: &Command) -> Result<Vec<usize>> {
+    calls(lab, command, "BPF_LINK_UPDATE")
+}
+
+/// Runs a command; which of its calls of bpf(2) were of that kind.
+fn calls(lab: &Lab, command: &Command, kind: &str) -> Result<Vec<usize>> {
     let trace = lab.mounts.inside("trace");
     let output = format!("--output={}", trace.display());
     expect_exit(&mut below_strace(lab, command, &[&output]), 0)?;
@@ -84,7 +93,7 @@ fn updates(lab: &Lab, command: &Command) -> Result<Vec<usize>> {
     let calls = trace.lines().filter(|line| line.starts_with("bpf("));
     Ok((1..)
         .zip(calls)
-        .filter_map(|(number, call)| call.contains("BPF_LINK_UPDATE").then_some(number))
+        .filter_map(|(number, call)| call.contains(kind).then_some(number))
         .collect())
 }
 
@@ -202,6 +211,56 @@ fn hooks_that_only_the_unfinished_policy_has_are_taken_off() -> Result<()> {
     assert_eq!(complained, "");
     assert_eq!(enforced(&lab)?, [6, 6]);
     assert_eq!(Probe::new(&lab)?.open()?, MOVED);
+    assert_tidy(&lab)
+}
+
+/// What no record names is not taken for what was committed, where others are known.
+#[test]
+fn what_no_record_names_gives_way_as_well() -> Result<()> {
+    let Subject { lab, .. } = Subject::killed()?;
+    fs::remove_file(lab.mounts.outside("state/edge-filter/generations/3.json"))?;
+    last_good(&lab, 0)?;
+    assert_eq!(enforced(&lab)?, [4, 4]);
+    assert_eq!(Probe::new(&lab)?.open()?, MOVED);
+    Ok(())
+}
+
+/// A trial over the two halves: what decides afterwards on one device was never committed.
+#[test]
+fn what_was_never_committed_does_not_stay_after_a_trial() -> Result<()> {
+    let Subject { lab, .. } = Subject::killed()?;
+    let longer = lab.mounts.write("longer.yaml", &sample::longer())?;
+    lab.try_out(&longer, Mode::Native, "2s")?;
+    sleep(Duration::from_secs_f64(
+        until_deadline(&lab, 4)?.max(0.0) + 0.2,
+    ));
+    let (told, _) = last_good(&lab, 0)?;
+    assert!(told.contains("is enforced as generation 5"), "{told}");
+    assert_eq!(enforced(&lab)?, [5, 5]);
+    assert_eq!(Probe::new(&lab)?.open()?, MOVED);
+    assert_tidy(&lab)
+}
+
+/// An `apply` that was killed when it had committed, and was taking hooks off.
+#[test]
+fn hooks_that_only_the_former_policy_has_are_taken_off() -> Result<()> {
+    let (lab, first, _) = lab()?;
+    let more = lab.mounts.write("more.yaml", &sample::both_ways())?;
+    lab.apply(&more, Mode::Native)?;
+    let apply = lab.apply_command(&first, Mode::Native)?;
+    let detaching = calls(&lab, &apply, "BPF_LINK_DETACH")?;
+    lab.apply(&more, Mode::Native)?;
+    let first = detaching.first().context("a hook is taken off")?;
+    let output = tampered(&lab, &apply, &format!("signal=SIGKILL:when={first}")).output()?;
+    ensure!(!output.status.success(), "it was not killed: {output:?}");
+    assert_eq!(generations(&lab.json(&["rollback", "--list"])?)[0], 4);
+    let mut left = enforced(&lab)?;
+    left.sort_unstable();
+    assert_eq!(left, [3, 4, 4]);
+    let (told, complained) = last_good(&lab, 0)?;
+    assert!(told.contains("is enforced as generation 5"), "{told}");
+    assert_eq!(complained, "");
+    assert_eq!(enforced(&lab)?, [5, 5]);
     assert_tidy(&lab)
 }
 

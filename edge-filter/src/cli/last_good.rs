@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output::{complain, print, print_json, unless_reader_gone};
 use crate::generation::Instance;
 use crate::generation::applied::Applied;
-use crate::generation::keep::{Missing, Standing};
+use crate::generation::keep::{Missing, Standing, UNKNOWN};
 use crate::generation::last_good::{Ground, LastGood, Management, last_good};
 
 /// What `apply --last-good --json` prints.
@@ -86,6 +86,10 @@ fn complain_of(done: &LastGood) {
     } in missing
     {
         complain(&match instead {
+            Some(UNKNOWN) => format!(
+                "error: {device} still enforces a policy that no record names, which is not what \
+                 was committed last"
+            ),
             Some(generation) => format!(
                 "error: {device} still enforces generation {generation}, which is not what was \
                  committed last"

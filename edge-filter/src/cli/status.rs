@@ -155,21 +155,18 @@ fn trial_in_words(trial: &TrialStatus) -> String {
         name,
         generation,
         confirm_deadline,
+        then,
         ..
     } = trial;
-    let decides = match trial.afterwards {
-        Some(generation) => format!("generation {generation} decides"),
-        None => "nothing is filtered".to_owned(),
-    };
     if trial.passed {
         format!(
             "the trial of policy '{name}', generation {generation}, was over at \
-             {confirm_deadline:.0}: {decides} again, as before; `edge-filter apply` puts another \
+             {confirm_deadline:.0}: {then}, as before; `edge-filter apply` puts another \
              policy in its place, and `edge-filter rollback` clears it away"
         )
     } else {
         format!(
-            "it is on trial until {confirm_deadline:.0}: from then on {decides} again; \
+            "it is on trial until {confirm_deadline:.0}: from then on {then}; \
              `edge-filter confirm` keeps it, `edge-filter rollback` ends it now"
         )
     }

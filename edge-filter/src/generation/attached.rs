@@ -12,7 +12,7 @@ use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::device;
 use crate::kernel::pins::Kind;
 use crate::kernel::site::Site;
-use crate::kernel::trial::{SinceBoot, successor_id};
+use crate::kernel::trial::{SinceBoot, successor_of};
 use crate::policy::Direction;
 
 /// Why a hook's mode is not known.
@@ -59,9 +59,17 @@ pub(super) struct Attached {
     pub(super) place: Option<Place>,
     /// The trial that its program belongs to.
     pub(super) trial: Option<OnTrial>,
+    /// Whether that is one of which no record tells, nor when it is over.
+    pub(super) is_lost_trial: bool,
 }
 
 impl Attached {
+    /// The generation that decides there.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let (generation, _) = self.place.as_ref()?;
+        Some(*generation)
+    }
+
     /// Why this side is not filtered, or not where this can be seen.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let is_over = self.trial.is_some_and(|trial| trial.is_over);
@@ -79,8 +87,38 @@ impl Attached {
 pub(super) struct OnTrial {
     pub(super) generation: u64,
     pub(super) is_over: bool,
-    /// The generation that decides afterwards; none if nobody does.
-    pub(super) afterwards: Option<u64>,
+    /// What decides afterwards.
+    pub(super) afterwards: Afterwards,
+}
+
+/// What decides where a trial is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Afterwards {
+    /// Nothing was filtered before, and everything passes.
+    Nobody,
+    /// A program of which no record tells.
+    Unknown,
+    /// This generation.
+    Generation(u64),
+}
+
+impl Afterwards {
+    /// The same as a clause.
+    pub(super) fn in_words(self) -> String {
+        match self {
+            Self::Nobody => "nothing is filtered any more".to_owned(),
+            Self::Unknown => "a policy that no record names decides again".to_owned(),
+            Self::Generation(generation) => format!("generation {generation} decides again"),
+        }
+    }
+
+    /// The generation, where it is known.
+    pub(super) fn generation(self) -> Option<u64> {
+        match self {
+            Self::Nobody | Self::Unknown => None,
+            Self::Generation(generation) => Some(generation),
+        }
+    }
 }
 
 /// The hook that a program belongs to, with its generation.
@@ -90,44 +128,59 @@ fn place_of(records: &[Record], program_id: u32) -> Option<(&Record, &HookRecord
         .find_map(|record| Some((record, record.hook(program_id)?)))
 }
 
-/// Who decides where the program of `attachment` runs, and the trial that it belongs to.
+/// Who decides where the program of `attachment` runs, and the trial that it belongs to, where
+/// the record of that program tells; none if there is no such record.
 fn decides(
     attachment: &Attachment,
     program_id: u32,
     records: &[Record],
     now: SinceBoot,
-) -> Result<(Option<Place>, Option<OnTrial>), KernelError> {
+) -> Result<Option<(Option<Place>, Option<OnTrial>)>, KernelError> {
     let Some((record, hook)) = place_of(records, program_id) else {
-        return Ok((None, None));
+        return Ok(None);
     };
     let own = (record.generation, hook.clone());
     let Some(trial) = record.trial else {
-        return Ok((Some(own), None));
+        return Ok(Some((Some(own), None)));
     };
-    let next = successor_id(attachment.program()?.as_fd())?;
-    let next = next
-        .and_then(|id| place_of(records, id))
+    let next = successor_of(attachment.program()?.as_fd())?;
+    let place = next
+        .and_then(|next| place_of(records, next.id))
         .map(|(record, hook)| (record.generation, hook.clone()));
     let on_trial = OnTrial {
         generation: record.generation,
         is_over: now >= trial.since_boot(),
-        afterwards: next.as_ref().map(|(generation, _)| *generation),
+        afterwards: match (&place, next) {
+            (Some((generation, _)), _) => Afterwards::Generation(*generation),
+            (None, Some(next)) if next.passes => Afterwards::Nobody,
+            (None, _) => Afterwards::Unknown,
+        },
     };
-    let place = match next {
-        _ if !on_trial.is_over => own,
-        Some(next) => next,
-        None => {
+    let place = match on_trial.afterwards {
+        _ if !on_trial.is_over => Some(own),
+        Afterwards::Generation(_) | Afterwards::Unknown => place,
+        Afterwards::Nobody => {
             let (generation, hook) = own;
-            (
-                generation,
-                HookRecord {
-                    passes: true,
-                    ..hook
-                },
-            )
+            let passes = true;
+            Some((generation, HookRecord { passes, ..hook }))
         }
     };
-    Ok((Some(place), Some(on_trial)))
+    Ok(Some((place, Some(on_trial))))
+}
+
+/// Whether what is attached takes over from a trial, or hands over after one, of which no record
+/// tells: then nobody knows what belongs to it.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub(super) fn any_unknown(instance: &Instance, records: &[Record]) -> Result<bool, KernelError> {
+    for pin in instance.pins.attachments()? {
+        let attachment = Attachment::open(&instance.pins, &pin)?;
+        if place_of(records, attachment.program_id()?).is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The names that devices have now, by those that they had when the programs there, and
@@ -146,7 +199,7 @@ pub(super) fn present_names(
         let Whereabouts::On(device) = attachment.whereabouts()? else {
             continue;
         };
-        let next = successor_id(attachment.program()?.as_fd())?;
+        let next = successor_of(attachment.program()?.as_fd())?.map(|next| next.id);
         for id in next.into_iter().chain([attachment.program_id()?]) {
             let Some((_, hook)) = place_of(records, id) else {
                 continue;
@@ -194,7 +247,10 @@ pub(super) fn attached(
             Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
             Whereabouts::Nowhere => (Err(Trouble::of_unfiltered(&pin.device)), Vec::new()),
         };
-        let (place, trial) = decides(&attachment, program_id, records, now)?;
+        let decides = decides(&attachment, program_id, records, now)?;
+        let is_lost_trial =
+            decides.is_none() && successor_of(attachment.program()?.as_fd())?.is_some();
+        let (place, trial) = decides.unwrap_or_default();
         attached.push(Attached {
             device: match whereabouts {
                 Whereabouts::On(device) => device.name,
@@ -207,6 +263,7 @@ pub(super) fn attached(
             ahead,
             place,
             trial,
+            is_lost_trial,
         });
     }
     // In the order of the policy: as the newest record has them.

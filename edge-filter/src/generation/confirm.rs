@@ -54,7 +54,17 @@ fn none_running() -> KernelError {
 /// The record of the trial that can be confirmed.
 fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Record, KernelError> {
     let confirming = || KernelError::new(CONFIRMING);
-    let trial = on_trial(attached).ok_or_else(none_running)?;
+    let trial = on_trial(attached).ok_or_else(|| {
+        if attached.iter().any(|link| link.is_lost_trial) {
+            return confirming()
+                .because("no record tells what is on trial, nor until when")
+                .try_this(
+                    "`edge-filter rollback` enforces what was committed last, and `edge-filter \
+                     apply POLICY` another policy",
+                );
+        }
+        none_running()
+    })?;
     let record = records
         .iter()
         .find(|record| record.generation == trial.generation)
@@ -63,10 +73,7 @@ fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Recor
         let deadline = record
             .trial
             .map_or_else(String::new, |trial| trial.deadline.to_string());
-        let decides = match trial.afterwards {
-            Some(generation) => format!("generation {generation} decides again"),
-            None => "nothing is filtered any more".to_owned(),
-        };
+        let decides = trial.afterwards.in_words();
         return Err(confirming()
             .because(format!(
                 "that of generation {} was over at {deadline}, and {decides}",

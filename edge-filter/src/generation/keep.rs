@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
-use super::attached::{Attached, attached, on_trial};
+use super::attached::{Attached, OnTrial, attached, on_trial};
 use super::emergency::Emergency;
 use super::plan::{Absent, Overrides, plan_but_for};
 use super::reading::steadily;
@@ -48,6 +48,9 @@ pub struct Standing {
     pub diagnostics: bool,
 }
 
+/// In place of a generation's number: no record tells which one it is.
+pub const UNKNOWN: u64 = 0;
+
 /// A device that should be filtered and is not, or not by the policy that should decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -56,7 +59,7 @@ pub struct Missing {
     /// Its index: another one is another device.
     pub index: u32,
     /// The generation that decides there instead, because an `apply` was ended before it
-    /// was done; none if the device is open.
+    /// was done, or [`UNKNOWN`]; none if the device is open.
     pub instead: Option<u64>,
 }
 
@@ -239,7 +242,9 @@ pub(super) fn follow_with(
         }
         history::catch_up(instance)?;
         let records = instance.state.records()?;
-        if let Some(trial) = running(&records, &attached(instance, &records)?)
+        let history = instance.state.history()?;
+        let committed = history.first().map_or(0, |last| last.generation);
+        if let Some(trial) = running(&records, &attached(instance, &records)?, committed)
             && let Some(TrialRecord { deadline, .. }) = trial.trial
         {
             return Ok(Followed::OnTrial(deadline));
@@ -251,7 +256,6 @@ pub(super) fn follow_with(
         for plan in &plans {
             add(&mut devices, &plan.interface, &plan.device.name);
         }
-        let history = instance.state.history()?;
         let is_committed = history.first().is_some_and(|last| {
             last.policy.text == wish.source.text
                 && last.sites == wish.sites
@@ -275,11 +279,12 @@ impl Intent {
     fn read(instance: &Instance) -> Result<Option<Self>, KernelError> {
         let records = instance.state.records()?;
         let attached = attached(instance, &records)?;
-        let mut intent = if let Some(record) = running(&records, &attached) {
+        let last = instance.state.history()?.into_iter().next();
+        let committed = last.as_ref().map_or(0, |last| last.generation);
+        let mut intent = if let Some(record) = running(&records, &attached, committed) {
             Self::of_trial(record)
         } else {
-            let history = instance.state.history()?;
-            let Some(last) = history.into_iter().next() else {
+            let Some(last) = last else {
                 return Ok(None);
             };
             Self {
@@ -384,6 +389,7 @@ impl Intent {
 
     /// Finds the devices that are filtered, and those that should be.
     fn look(&mut self, record: Option<&Record>, attached: &[Attached]) {
+        let knows_nothing = attached.iter().all(|link| link.place.is_none());
         for (role, names) in &self.devices {
             // Where no record says so, one hook is what every device has at least.
             let sides: BTreeSet<_> = record
@@ -397,10 +403,13 @@ impl Intent {
                     link.device == *name && link.running.is_ok() && link.trouble().is_none()
                 });
                 let sides = sides.len().max(1);
-                // A program that no record knows may be of any generation.
                 let (own, others): (Vec<_>, Vec<_>) = filtered
-                    .map(|link| link.place.as_ref().map(|(generation, _)| *generation))
-                    .partition(|decides| decides.is_none_or(|decides| decides == self.generation));
+                    .map(|link| match link.generation() {
+                        // It may be of any generation.
+                        None if knows_nothing && !link.is_lost_trial => self.generation,
+                        generation => generation.unwrap_or(UNKNOWN),
+                    })
+                    .partition(|generation| *generation == self.generation);
                 if own.len() >= sides {
                     self.filtered.push(name.clone());
                 } else if let Some(index) = device::index_of(name) {
@@ -408,7 +417,7 @@ impl Intent {
                     self.missing.push(Missing {
                         device: name.clone(),
                         index,
-                        instead: others.into_iter().flatten().max().filter(|_| !is_open),
+                        instead: others.into_iter().max().filter(|_| !is_open),
                     });
                 } else {
                     self.absent.push(name.clone());
@@ -418,15 +427,21 @@ impl Intent {
         self.find_remains(attached);
     }
 
-    /// Finds the devices where an `apply` that was ended has left hooks which this generation
-    /// does not have.
+    /// Finds the devices with hooks that this generation does not have: those of a later one, whose
+    /// `apply` was ended, or of an earlier one, where that of this generation was.
     fn find_remains(&mut self, attached: &[Attached]) {
-        let sound = attached.iter().filter(|link| {
-            link.running.is_ok() && link.trial.is_none() && link.trouble().is_none()
+        let is_committed = self.trial.is_none();
+        let decided = attached.iter().filter(|link| {
+            let is_passed_by = |trial: OnTrial| is_committed && trial.generation < self.generation;
+            let is_decided = link.trial.is_none_or(|trial| trial.is_over);
+            link.running.is_ok()
+                && (link.trial.is_some_and(is_passed_by) || is_decided && link.trouble().is_none())
         });
-        for link in sound {
-            let decides = link.place.as_ref().map(|(generation, _)| *generation);
-            let Some(instead) = decides.filter(|decides| *decides > self.generation) else {
+        for link in decided {
+            let is_other = |decides: &u64| {
+                *decides > self.generation || is_committed && *decides < self.generation
+            };
+            let Some(instead) = link.generation().filter(is_other) else {
                 continue;
             };
             if self
@@ -448,9 +463,13 @@ impl Intent {
     }
 }
 
-/// The record of the trial that is running.
-fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Option<&'r Record> {
+/// The record of the trial that is running, unless what came after it was `committed`: then only
+/// hooks of it are left, by a `confirm` that was ended.
+fn running<'r>(records: &'r [Record], attached: &[Attached], committed: u64) -> Option<&'r Record> {
     let trial = on_trial(attached).filter(|trial| !trial.is_over)?;
+    if trial.generation < committed {
+        return None;
+    }
     records
         .iter()
         .find(|record| record.generation == trial.generation)

@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
 use super::Instance;
+use super::attached::any_unknown;
 use super::record::Record;
 use super::tally::await_programs;
 use crate::kernel::attachment::Attachment;
 use crate::kernel::counters::{Count, read_pinned};
-use crate::kernel::trial::successor_id;
+use crate::kernel::trial::successor_of;
 use crate::kernel::{KernelError, unpin};
 
 /// Clears it away. The caller holds the lock.
@@ -26,11 +27,12 @@ use crate::kernel::{KernelError, unpin};
 pub(super) fn clear(instance: &Instance) -> Result<(), KernelError> {
     instance.state.sweep()?;
     let records = instance.state.records()?;
-    let decide = deciding(instance, &records)?;
-    if decide.is_empty() && !instance.pins.attachments()?.is_empty() {
-        // The state was lost: nothing tells what belongs to the programs that are there.
+    if any_unknown(instance, &records)? {
+        // State was lost: nothing tells what belongs to a program that is there, and one on trial
+        // drops everything in the end if its successor is taken away.
         return Ok(());
     }
+    let decide = deciding(instance, &records)?;
     let history = instance.state.history()?;
     let committed = history.iter().map(|committed| committed.generation);
     let mut kept: BTreeSet<u64> = decide.into_iter().chain(committed).collect();
@@ -94,7 +96,7 @@ fn deciding(instance: &Instance, records: &[Record]) -> Result<BTreeSet<u64>, Ke
     let mut generations = BTreeSet::new();
     for pin in instance.pins.attachments()? {
         let attachment = Attachment::open(&instance.pins, &pin)?;
-        let next = successor_id(attachment.program()?.as_fd())?;
+        let next = successor_of(attachment.program()?.as_fd())?.map(|next| next.id);
         for id in next.into_iter().chain([attachment.program_id()?]) {
             let record = records.iter().find(|record| record.hook(id).is_some());
             generations.extend(record.map(|record| record.generation));

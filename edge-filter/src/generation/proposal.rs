@@ -223,23 +223,22 @@ fn of_trial(trial: &TrialStatus) -> String {
         name,
         generation,
         confirm_deadline,
+        then,
         ..
     } = trial;
     match (trial.passed, trial.afterwards) {
-        (false, afterwards) => {
-            let decides = match afterwards {
-                Some(generation) => format!("generation {generation} decides again"),
-                None => "nothing is filtered".to_owned(),
-            };
-            format!(
-                "policy '{name}', generation {generation}, is on trial until \
-                 {confirm_deadline:.0}, and from then on {decides}; what is compared is the policy \
-                 on trial, and whatever is applied takes its place for good"
-            )
-        }
+        (false, _) => format!(
+            "policy '{name}', generation {generation}, is on trial until {confirm_deadline:.0}, \
+             and from then on {then}; what is compared is the policy on trial, and whatever is \
+             applied takes its place for good"
+        ),
         (true, Some(decides)) => format!(
             "the trial of policy '{name}', generation {generation}, was over at \
              {confirm_deadline:.0}: what is compared is generation {decides}, which decides again"
+        ),
+        (true, None) if trial.filtered_afterwards => format!(
+            "the trial of policy '{name}', generation {generation}, was over at \
+             {confirm_deadline:.0}, and {then}: all rules are shown as new"
         ),
         (true, None) => format!(
             "the trial of policy '{name}', generation {generation}, was over at \

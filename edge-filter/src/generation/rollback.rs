@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
-use super::attached::{Attached, OnTrial, attached, newest, on_trial, present_names};
+use super::attached::{Afterwards, Attached, OnTrial, attached, newest, on_trial, present_names};
 use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
 use super::plan::Overrides;
@@ -119,14 +119,16 @@ fn ahead(records: &[Record], attached: &[Attached], history: &[Committed]) -> us
         let is_apply = newest.restores.is_none() && newest.repairs.is_none();
         newest.generation > committed && is_apply
     });
-    usize::from(is_unfinished || on_trial(attached).is_some())
+    let is_tried_out =
+        on_trial(attached).is_some() || attached.iter().any(|link| link.is_lost_trial);
+    usize::from(is_unfinished || is_tried_out)
 }
 
-/// Whether nothing was filtered before the trial: nobody decides after it, everything that
+/// Whether nothing was filtered before the trial: everything passes after it, everything that
 /// is attached belongs to it, and what was committed last is no policy without hooks, whose
 /// counts go on.
 fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]) -> bool {
-    trial.is_some_and(|trial| trial.afterwards.is_none())
+    trial.is_some_and(|trial| trial.afterwards == Afterwards::Nobody)
         && attached.iter().all(|link| link.trial.is_some())
         && history
             .first()

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Instance;
-use super::attached::{Attached, as_word, attached, hook_of, newest, on_trial};
+use super::attached::{Afterwards, Attached, as_word, attached, hook_of, newest, on_trial};
 use super::emergency::Emergency;
 use super::plan::Absent;
 use super::reading::steadily;
@@ -66,8 +66,14 @@ pub struct TrialStatus {
     pub confirm_deadline: Timestamp,
     /// Whether that has passed.
     pub passed: bool,
-    /// The generation that decides from then on; null if nothing is filtered then.
+    /// The generation that decides from then on; null if nothing is filtered then, or no record
+    /// tells.
     pub afterwards: Option<u64>,
+    /// Whether anything is filtered from then on.
+    pub filtered_afterwards: bool,
+    /// What is so from then on, as a clause.
+    #[serde(skip)]
+    pub then: String,
 }
 
 /// An attached hook.
@@ -160,7 +166,9 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
             generation: record.generation,
             confirm_deadline: record.trial?.deadline,
             passed: trial.is_over,
-            afterwards: trial.afterwards,
+            afterwards: trial.afterwards.generation(),
+            filtered_afterwards: trial.afterwards != Afterwards::Nobody,
+            then: trial.afterwards.in_words(),
         })
     });
     let absent = match newest {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::Instance;
+use super::attached::any_unknown;
 use super::change::Former;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
@@ -59,12 +60,16 @@ pub(super) fn remove_successors(
 
 /// Removes those of programs that are attached nowhere any more. A device that a trial
 /// does not see (it is in another network namespace) keeps its program, which asks for the
-/// one in there when its own trial is over.
+/// one in there when its own trial is over; and where no record tells of a program, none is
+/// known to be unused.
 ///
 /// # Errors
 /// The kernel or the state directory cannot be read; all of them stay.
 pub(super) fn remove_unused_successors(instance: &Instance) -> Result<(), KernelError> {
     let records = instance.state.records()?;
+    if any_unknown(instance, &records)? {
+        return Ok(());
+    }
     let mut used = Vec::new();
     for pin in instance.pins.attachments()? {
         let id = Attachment::open(&instance.pins, &pin)?.program_id()?;

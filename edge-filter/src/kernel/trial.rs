@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{KernelError, syscall};
+use super::{KernelError, object, syscall};
 
 /// A point in time, by the clock that goes on while the machine sleeps
 /// (`CLOCK_BOOTTIME`): since the machine was started. It is the machine's own clock, which
@@ -76,6 +76,15 @@ fn boottime_offset(offsets: &str) -> Option<i128> {
     })
 }
 
+/// The program that takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Successor {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// Whether it lets everything pass: nothing was filtered before the trial.
+    pub passes: bool,
+}
+
 /// Makes the array that holds `program`, and pins it at `path`.
 ///
 /// # Errors
@@ -107,17 +116,19 @@ pub fn successor(program: BorrowedFd<'_>) -> Result<Option<OwnedFd>, KernelError
     id.map(syscall::program_by_id).transpose().map_err(asking)
 }
 
-/// The kernel's number of that program.
+/// What is known of that program.
 ///
 /// # Errors
 /// The kernel refuses to tell.
-pub fn successor_id(program: BorrowedFd<'_>) -> Result<Option<u32>, KernelError> {
+pub fn successor_of(program: BorrowedFd<'_>) -> Result<Option<Successor>, KernelError> {
     let Some(successor) = successor(program)? else {
         return Ok(None);
     };
-    syscall::program_id(successor.as_fd())
-        .map(Some)
-        .map_err(|error| KernelError::new("ask the kernel about a program").because(error))
+    let asking = |error| KernelError::new("ask the kernel about a program").because(error);
+    Ok(Some(Successor {
+        id: syscall::program_id(successor.as_fd()).map_err(asking)?,
+        passes: object::is_passing(&syscall::program_name(successor.as_fd()).map_err(asking)?),
+    }))
 }
 
 #[cfg(test)]
