@@ -128,14 +128,16 @@ fn place_of(records: &[Record], program_id: u32) -> Option<(&Record, &HookRecord
         .find_map(|record| Some((record, record.hook(program_id)?)))
 }
 
-/// Who decides where the program of `attachment` runs, and the trial that it belongs to, where
-/// the record of that program tells; none if there is no such record.
+/// Who decides somewhere, and the trial that the program there belongs to.
+type Decision = (Option<Place>, Option<OnTrial>);
+
+/// That of the program of `attachment`; none if no record tells of it.
 fn decides(
     attachment: &Attachment,
     program_id: u32,
     records: &[Record],
     now: SinceBoot,
-) -> Result<Option<(Option<Place>, Option<OnTrial>)>, KernelError> {
+) -> Result<Option<Decision>, KernelError> {
     let Some((record, hook)) = place_of(records, program_id) else {
         return Ok(None);
     };
@@ -168,8 +170,7 @@ fn decides(
     Ok(Some((place, Some(on_trial))))
 }
 
-/// Whether what is attached takes over from a trial, or hands over after one, of which no record
-/// tells: then nobody knows what belongs to it.
+/// Whether a program is attached of which no record tells: then nobody knows what belongs to it.
 ///
 /// # Errors
 /// The kernel refuses to tell.
