@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use edge_filter_tests::lab::boot::{filtered, last_good, said};
+use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
@@ -90,6 +91,38 @@ fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
     assert!(filtered["roamer"].is_some(), "{filtered:?}");
     assert_eq!(filtered["internal"], None, "{filtered:?}");
     assert_eq!(lab.json(&["status"])?["policy"]["generation"], 3);
+    Ok(())
+}
+
+/// What bears its name by now may be filtered, too, on trial: by the daemon, or because
+/// somebody named both. It takes the place of no device that was filtered before.
+#[test]
+fn rollback_of_a_trial_keeps_a_renamed_device_beside_what_bears_its_name() -> Result<()> {
+    let rename = "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+                  link add internal type veth peer name again\n";
+    let all = ["external", "internal", "roamer"];
+    for by_daemon in [true, false] {
+        let (lab, first, moved) = lab()?;
+        lab.apply(&first, Mode::Native)?;
+        if by_daemon {
+            lab.try_out(&moved, Mode::Native, "1h")?;
+            let daemon = Daemon::start(&lab, &[])?;
+            lab.edge.ip(rename)?;
+            daemon.await_filtered(&all)?;
+        } else {
+            lab.edge.ip(rename)?;
+            let mut apply = lab.edge_filter(&["apply", "--confirm", "1h"])?;
+            apply.args(["--interface", "internal=roamer,internal"]);
+            expect_exit(apply.arg(&moved), 0)?;
+        }
+        assert_eq!(filtered(&lab)?, all);
+        assert_eq!(lab.json(&["rollback"])?["restores"], 1);
+        assert_eq!(filtered(&lab)?, all, "by the daemon: {by_daemon}");
+        for hook in lab.status()?.hooks {
+            ensure!(hook.filtered, "{hook:?}");
+        }
+        assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+    }
     Ok(())
 }
 
