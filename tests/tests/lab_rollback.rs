@@ -190,6 +190,31 @@ fn a_device_that_is_gone_keeps_nobody_from_confirm_or_rollback() -> Result<()> {
     Ok(())
 }
 
+/// A repair of a trial may have gone without a device; `confirm` takes it if it is back.
+#[test]
+fn confirm_filters_a_device_that_was_gone_and_came_back() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.try_out(&moved, Mode::Native, "1h")?;
+    let again = |device: &str| format!("link add {device} type veth peer name {device}-again\n");
+    let daemon = Daemon::start(&lab, &[])?;
+    lab.edge.ip("link del external\n")?;
+    daemon.await_log("not there")?;
+    lab.edge.ip("link del internal\n")?;
+    lab.edge.ip(&again("internal"))?;
+    daemon.await_filtered(&["internal"])?;
+    drop(daemon);
+    lab.edge.ip(&again("external"))?;
+    assert_eq!(filtered(&lab)?, ["internal"]);
+    let (told, complained) = said(&lab.run(&["confirm"], 0)?)?;
+    ensure!(told.contains("external inbound"), "{told}");
+    ensure!(!complained.contains("not there"), "{complained}");
+    assert_eq!(filtered(&lab)?, ["external", "internal"]);
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["absent"], serde_json::json!([]), "{status:#}");
+    Ok(())
+}
+
 /// One that is in another network namespace is not gone: it stays filtered there.
 #[test]
 fn a_device_in_another_namespace_is_not_left_out() -> Result<()> {
