@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::conversation::{Call, Outcome, Transport};
+use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::proposed::{CHANGES, FAILED, NO_CHANGE, plan_command, planned};
 use edge_filter_tests::lab::trial::until_deadline;
@@ -216,9 +217,83 @@ fn devices_that_come_and_go_are_shown() -> Result<()> {
         devices(&plan),
         ["reassign internal inbound", "reassign external inbound"]
     );
-    let mut command = lab.edge_filter(&["apply"])?;
+    let mut command = lab.edge_filter(&["apply", "--mode", "native"])?;
     expect_exit(command.arg(&outer), 0)?;
     planned(&lab, &outer, NO_CHANGE)?;
+    Ok(())
+}
+
+/// What is committed and not there is waited for; to have it no more is a change, whether it
+/// was ever there or not.
+#[test]
+fn a_device_that_is_not_waited_for_any_more_is_a_change() -> Result<()> {
+    let only = ["--interface", "internal=internal"];
+    let both = ["--interface", "internal=internal,spare"];
+    for was_there in [true, false] {
+        let lab = lab()?;
+        let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+        let name = policy.to_str().context("a plain name")?;
+        if was_there {
+            lab.edge
+                .ip("link add spare type veth peer name spare-peer\n")?;
+            lab.run(
+                &[&["apply", name, "--mode", "native"], &both[..]].concat(),
+                0,
+            )?;
+            lab.edge.ip("link del spare\n")?;
+        } else {
+            drop(Daemon::start(
+                &lab,
+                &[&[name, "--mode", "native"], &both[..]].concat(),
+            )?);
+        }
+        let plan = |code: i32| -> Result<Value> {
+            let arguments = [&only[..], &["--json"]].concat();
+            let output = expect_exit(&mut plan_command(&lab, &policy, &arguments)?, code)?;
+            Ok(serde_json::from_slice(&output.stdout)?)
+        };
+        let changed = plan(CHANGES)?;
+        assert_eq!(changed["changes"], json!(true));
+        assert_eq!(devices(&changed), [""; 0]);
+        assert_eq!(
+            changed["not_awaited"],
+            json!([{ "device": "spare", "interface": "internal" }])
+        );
+        let output = expect_exit(&mut plan_command(&lab, &policy, &only)?, CHANGES)?;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(
+            text.ends_with(
+                "\ndevices\n  - spare is not waited for any more (was internal)\n\n1 device not \
+                 waited for any more\n"
+            ),
+            "{text}"
+        );
+        lab.run(
+            &[&["apply", name, "--mode", "native"], &only[..]].concat(),
+            0,
+        )?;
+        assert_eq!(plan(NO_CHANGE)?["not_awaited"], json!([]));
+    }
+    Ok(())
+}
+
+/// Where programs may run is kept with the policy, and so is part of what changes.
+#[test]
+fn another_choice_of_places_is_a_change() -> Result<()> {
+    let lab = lab()?;
+    let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
+    lab.apply(&policy, Mode::Native)?;
+    planned(&lab, &policy, NO_CHANGE)?;
+    let other = ["--mode", "auto", "--egress", "tcx", "--json"];
+    let output = expect_exit(&mut plan_command(&lab, &policy, &other)?, CHANGES)?;
+    let plan: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        plan["settings"],
+        json!([
+            { "field": "--mode", "before": "native", "after": "auto" },
+            { "field": "--egress", "before": "auto", "after": "tcx" },
+        ])
+    );
     Ok(())
 }
 
@@ -355,12 +430,13 @@ fn a_place_that_apply_would_refuse_is_refused() -> Result<()> {
         ensure!(plan.contains("it is filtered by "), "{plan}");
         assert_eq!(plan, apply);
     }
-    for right in [
-        ["--mode", "auto"],
-        ["--mode", "native"],
-        ["--egress", "tcx"],
+    for (right, code) in [
+        (["--mode", "auto"], CHANGES),
+        (["--mode", "native"], NO_CHANGE),
+        (["--egress", "tcx"], CHANGES),
+        (["--egress", "auto"], NO_CHANGE),
     ] {
-        expect_exit(&mut plan_command(&lab, &policy, &right)?, NO_CHANGE)?;
+        expect_exit(&mut plan_command(&lab, &policy, &right)?, code)?;
     }
     Ok(())
 }

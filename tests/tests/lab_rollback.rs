@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use edge_filter_tests::lab::boot::{filtered, last_good, said};
+use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
@@ -93,6 +94,38 @@ fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
     Ok(())
 }
 
+/// What bears its name by now may be filtered, too, on trial: by the daemon, or because
+/// somebody named both. It takes the place of no device that was filtered before.
+#[test]
+fn rollback_of_a_trial_keeps_a_renamed_device_beside_what_bears_its_name() -> Result<()> {
+    let rename = "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+                  link add internal type veth peer name again\n";
+    let all = ["external", "internal", "roamer"];
+    for by_daemon in [true, false] {
+        let (lab, first, moved) = lab()?;
+        lab.apply(&first, Mode::Native)?;
+        if by_daemon {
+            lab.try_out(&moved, Mode::Native, "1h")?;
+            let daemon = Daemon::start(&lab, &[])?;
+            lab.edge.ip(rename)?;
+            daemon.await_filtered(&all)?;
+        } else {
+            lab.edge.ip(rename)?;
+            let mut apply = lab.edge_filter(&["apply", "--confirm", "1h"])?;
+            apply.args(["--interface", "internal=roamer,internal"]);
+            expect_exit(apply.arg(&moved), 0)?;
+        }
+        assert_eq!(filtered(&lab)?, all);
+        assert_eq!(lab.json(&["rollback"])?["restores"], 1);
+        assert_eq!(filtered(&lab)?, all, "by the daemon: {by_daemon}");
+        for hook in lab.status()?.hooks {
+            ensure!(hook.filtered, "{hook:?}");
+        }
+        assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+    }
+    Ok(())
+}
+
 /// The same of a device that was renamed and filtered since, so that no record knows its
 /// former name.
 #[test]
@@ -124,10 +157,9 @@ fn rollback_takes_a_renamed_device_once_that_was_repaired_since() -> Result<()> 
     ensure!(told.contains("external"), "{told}");
     let mut apply = lab.edge_filter(&["apply", "--interface", "internal=roamer"])?;
     expect_exit(apply.arg(&moved), 0)?;
-    lab.run(&["rollback"], 0)?;
+    // The repair is what was committed before.
+    assert_eq!(lab.json(&["rollback"])?["restores"], 2);
     assert_eq!(filtered(&lab)?, ["external", "roamer"]);
-    let policy = &lab.json(&["status"])?["policy"];
-    assert_eq!(policy["restores"], 1, "{policy}");
     Ok(())
 }
 
@@ -155,6 +187,31 @@ fn a_device_that_is_gone_keeps_nobody_from_confirm_or_rollback() -> Result<()> {
     lab.edge.ip("link del internal\nlink del external\n")?;
     let said = refusal(&lab, &["rollback"])?;
     ensure!(said.contains("cannot find the device"), "{said}");
+    Ok(())
+}
+
+/// A repair of a trial may have gone without a device; `confirm` takes it if it is back.
+#[test]
+fn confirm_filters_a_device_that_was_gone_and_came_back() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    lab.try_out(&moved, Mode::Native, "1h")?;
+    let again = |device: &str| format!("link add {device} type veth peer name {device}-again\n");
+    let daemon = Daemon::start(&lab, &[])?;
+    lab.edge.ip("link del external\n")?;
+    daemon.await_log("not there")?;
+    lab.edge.ip("link del internal\n")?;
+    lab.edge.ip(&again("internal"))?;
+    daemon.await_filtered(&["internal"])?;
+    drop(daemon);
+    lab.edge.ip(&again("external"))?;
+    assert_eq!(filtered(&lab)?, ["internal"]);
+    let (told, complained) = said(&lab.run(&["confirm"], 0)?)?;
+    ensure!(told.contains("external inbound"), "{told}");
+    ensure!(!complained.contains("not there"), "{complained}");
+    assert_eq!(filtered(&lab)?, ["external", "internal"]);
+    let status = lab.json(&["status"])?;
+    assert_eq!(status["absent"], serde_json::json!([]), "{status:#}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::boot::{filtered, last_good, said};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, binary, counter, expect_exit};
 use edge_filter_tests::lab::trial::{
@@ -349,6 +350,53 @@ fn a_trial_says_which_side_it_leaves_open() -> Result<()> {
         said.contains("internal inbound is not filtered now") && !said.contains("external"),
         "{said}"
     );
+    Ok(())
+}
+
+/// What the warning advises does help, whether all sides were open or one of them; and
+/// `apply --last-good` alone keeps up the trial, and says that.
+#[test]
+fn what_is_open_before_a_trial_is_filtered_by_what_the_warning_says() -> Result<()> {
+    for lost in [&["internal"][..], &["internal", "external"]] {
+        let (lab, first, moved) = lab()?;
+        lab.apply(&first, Mode::Native)?;
+        for device in lost {
+            lab.edge.ip(&format!(
+                "link del {device}\nlink add {device} type veth peer name {device}-peer\n"
+            ))?;
+        }
+        let mut trial = lab.apply_command(&moved, Mode::Native)?;
+        trial.args(["--confirm", "1h"]);
+        let (_, complained) = said(&expect_exit(&mut trial, 0)?)?;
+        ensure!(
+            complained
+                .contains("help: `edge-filter rollback`, then `edge-filter apply --last-good`"),
+            "{complained}"
+        );
+        let (told, _) = last_good(&lab, 0)?;
+        let generation = lab.status()?.policy.generation;
+        ensure!(
+            told.contains(&format!("is on trial as generation {generation} until 20")),
+            "{told}"
+        );
+        let status = lab.json(&["status"])?;
+        let report = lab.json(&["apply", "--last-good"])?;
+        ensure!(
+            status["trial"]["confirm_deadline"].is_string(),
+            "{status:#}"
+        );
+        assert_eq!(
+            report["confirm_deadline"],
+            status["trial"]["confirm_deadline"]
+        );
+        lab.run(&["rollback"], 0)?;
+        let (told, _) = last_good(&lab, 0)?;
+        ensure!(told.contains("is enforced"), "{told}");
+        assert!(lab.json(&["apply", "--last-good"])?["confirm_deadline"].is_null());
+        assert_eq!(filtered(&lab)?, ["external", "internal"]);
+        let (_, complained) = said(&expect_exit(&mut trial, 0)?)?;
+        ensure!(!complained.contains("is not filtered now"), "{complained}");
+    }
     Ok(())
 }
 

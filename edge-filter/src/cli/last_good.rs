@@ -1,5 +1,6 @@
 //! `edge-filter apply --last-good`: enforce again what was committed last.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::applied::hook_in_words;
@@ -22,6 +23,8 @@ struct Report<'a> {
     policy: Option<&'a str>,
     /// The number of its generation.
     generation: Option<u64>,
+    /// When its trial ends; null if it is not on trial.
+    confirm_deadline: Option<Timestamp>,
     /// What was applied, as `apply --json` prints it.
     applied: &'a [Applied],
     /// What failed.
@@ -119,7 +122,10 @@ fn in_words(done: &LastGood) -> String {
         .to_owned();
     };
     let Standing {
-        policy, generation, ..
+        policy,
+        generation,
+        confirm_deadline,
+        ..
     } = standing;
     let already = if done.applied.is_empty() {
         " already"
@@ -128,6 +134,11 @@ fn in_words(done: &LastGood) -> String {
     };
     let mut text = if standing.filtered.is_empty() {
         format!("policy '{policy}', generation {generation}: no device is filtered\n")
+    } else if let Some(deadline) = confirm_deadline {
+        format!(
+            "policy '{policy}' is on trial as generation {generation} until {deadline:.0}: it is \
+             kept up, and not what was committed last; `edge-filter rollback` ends the trial\n"
+        )
     } else {
         format!("policy '{policy}' is enforced{already} as generation {generation}\n")
     };
@@ -157,6 +168,7 @@ impl<'a> Report<'a> {
             reason,
             policy: standing.map(|standing| &*standing.policy),
             generation: standing.map(|standing| standing.generation),
+            confirm_deadline: standing.and_then(|standing| standing.confirm_deadline),
             applied: &done.applied,
             failed: done.failed.iter().map(ToString::to_string).collect(),
             filtered: standing.map_or(&[], |standing| &standing.filtered),

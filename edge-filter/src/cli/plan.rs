@@ -14,6 +14,7 @@ use super::output::{complain, print, print_json, unless_reader_gone};
 use crate::generation::Instance;
 use crate::generation::difference::{ChangedRule, FieldChange, MovedRule, RuleName, Value};
 use crate::generation::last_hits::LastHit;
+use crate::generation::lasting::Awaited;
 use crate::generation::planned::{self, Planned};
 use crate::generation::proposal::{DeviceChange, Hits, Proposal, Treatment, propose};
 use crate::guard;
@@ -117,7 +118,9 @@ fn in_words(proposal: &Proposal, now: Timestamp) -> String {
     let lines = rules.added.iter().map(added);
     let lines = lines.chain(removed).chain(changed).chain(moved);
     section(&mut text, "rules", lines);
-    section(&mut text, "devices", proposal.devices.iter().map(device));
+    let devices = proposal.devices.iter().map(device);
+    let not_awaited = proposal.not_awaited.iter().map(not_awaited);
+    section(&mut text, "devices", devices.chain(not_awaited));
     text.push('\n');
     text += &summary(proposal);
     text
@@ -297,6 +300,10 @@ fn device(change: &DeviceChange) -> String {
     format!("{sign} {device} {direction} {what}")
 }
 
+fn not_awaited(Awaited { device, interface }: &Awaited) -> String {
+    format!("- {device} is not waited for any more (was {interface})")
+}
+
 fn summary(proposal: &Proposal) -> String {
     if !proposal.changes {
         return "no change\n".to_owned();
@@ -320,6 +327,13 @@ fn summary(proposal: &Proposal) -> String {
         if count > 0 {
             parts.push(format!("{} changed", counted(count as u64, what)));
         }
+    }
+    match proposal.not_awaited.len() {
+        0 => {}
+        count => parts.push(format!(
+            "{} not waited for any more",
+            counted(count as u64, "device")
+        )),
     }
     if parts.is_empty() {
         return "the trial ends: its policy is kept for good\n".to_owned();

@@ -247,6 +247,7 @@ mod tests {
             missing: Vec::new(),
             absent: Vec::new(),
             trial_ends_in: None,
+            confirm_deadline: None,
             diagnostics,
         };
         assert_eq!(Debug::new(false).next(&standing(1, false)), Next::Nothing);

@@ -77,6 +77,7 @@ mod tests {
             ],
             absent: names(&["eth3", "eth4"]),
             trial_ends_in: None,
+            confirm_deadline: None,
             diagnostics: false,
         };
         assert_eq!(

@@ -1,5 +1,6 @@
 //! A trial becomes permanent: the same policy on the same devices, without a deadline. A
-//! device that is gone by now keeps no other one from it.
+//! device that is gone by now keeps no other one from it; one that was gone and has come
+//! back is filtered with the others.
 
 use super::Instance;
 use super::applied::Applied;
@@ -7,7 +8,7 @@ use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, attached, newest, on_trial};
 use super::plan::Overrides;
 use super::record::Record;
-use super::recorded::{plan_on_those_there, warn_of};
+use super::recorded::{add, plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 
 /// Confirms the trial that is running.
@@ -23,12 +24,7 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
         let attached = attached(instance, &records)?;
         let record = running(&records, &attached)?;
         let policy = record.policy.read(record.generation)?;
-        let (plans, gone) = plan_on_those_there(&policy, &devices(record, &attached), &attached)?;
-        let mut absent = record.absent.clone();
-        for (role, names) in &gone {
-            let of_role = absent.entry(role.clone()).or_default();
-            of_role.extend(names.iter().cloned());
-        }
+        let (plans, absent) = plan_on_those_there(&policy, &devices(record, &attached), &attached)?;
         let source = Source {
             policy: &policy,
             text: &record.policy.text,
@@ -96,7 +92,8 @@ fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Recor
     }
 }
 
-/// The devices of each role, by the names that they have now.
+/// The devices of each role, by the names that they have now, with those that the trial was
+/// applied without. What bears the name of one of these and plays another role keeps that.
 fn devices(record: &Record, attached: &[Attached]) -> Overrides {
     let mut devices = Overrides::new();
     for hook in record.hooks.iter().filter(|hook| !hook.passes) {
@@ -104,9 +101,13 @@ fn devices(record: &Record, attached: &[Attached]) -> Overrides {
             .iter()
             .find(|link| link.program_id == hook.program_id);
         let name = link.map_or(&hook.device, |link| &link.device);
-        let of_role = devices.entry(hook.interface.clone()).or_default();
-        if !of_role.contains(name) {
-            of_role.push(name.clone());
+        add(&mut devices, &hook.interface, name);
+    }
+    for (role, names) in &record.absent {
+        for name in names {
+            if !devices.values().any(|of_role| of_role.contains(name)) {
+                add(&mut devices, role, name);
+            }
         }
     }
     devices

@@ -44,6 +44,8 @@ pub struct Standing {
     pub absent: Vec<String>,
     /// How long its trial lasts, if it is one.
     pub trial_ends_in: Option<Duration>,
+    /// When its trial ends, by the calendar.
+    pub confirm_deadline: Option<Timestamp>,
     /// Whether its programs say what becomes of frames.
     pub diagnostics: bool,
 }
@@ -134,6 +136,7 @@ pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
             trial_ends_in: intent
                 .trial
                 .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
+            confirm_deadline: intent.trial.map(|trial| trial.deadline),
             diagnostics: intent.diagnostics.unwrap_or(false),
         }))
     })

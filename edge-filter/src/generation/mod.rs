@@ -29,6 +29,7 @@ pub mod history;
 pub mod keep;
 pub mod last_good;
 pub mod last_hits;
+pub mod lasting;
 mod leftovers;
 mod next;
 mod owner;

@@ -320,7 +320,8 @@ impl<'a> Next<'a> {
                 self.warnings.push(format!(
                     "{device} {direction} is not filtered now, though generation {} should filter \
                      it: it is open again after the trial, unless `edge-filter run` looks after \
-                     it\n  help: `edge-filter apply --last-good` filters it",
+                     it\n  help: `edge-filter rollback`, then `edge-filter apply --last-good` \
+                     filter it; try the policy out again after that",
                     committed.generation
                 ));
             }

@@ -14,6 +14,7 @@ use super::change::check_sites;
 use super::counted::{Counters, counters};
 use super::difference::{ChangedRule, Difference, FieldChange, MovedRule, RuleName};
 use super::last_hits::{LastHit, LastHits, Moment};
+use super::lasting::{Awaited, Lasting};
 use super::plan::HookPlan;
 use super::sites::Sites;
 use super::status::{HookStatus, Status, TrialStatus, status};
@@ -30,13 +31,15 @@ pub struct Proposal {
     pub enforced: Option<Enforced>,
     /// Whether applying it changes anything.
     pub changes: bool,
-    /// What the policy says beside its rules, and differently.
+    /// What the policy says beside its rules, and differently; and `--mode` and `--egress`.
     pub settings: Vec<FieldChange>,
     /// The rules.
     pub rules: Rules,
     /// The sides of devices that are attached, released, or get another role or a newer
     /// generation.
     pub devices: Vec<DeviceChange>,
+    /// The devices that are filtered as soon as they are there, and then would not be.
+    pub not_awaited: Vec<Awaited>,
     /// What the policy would cut off; then `apply` refuses it.
     pub lock_out: Option<String>,
     /// What keeps the comparison from being whole.
@@ -180,15 +183,19 @@ pub fn propose(
             notes.push("the text of the policy differs, but not in what it enforces".to_owned());
         }
     }
-    let difference = Difference::between(former.as_ref(), policy);
+    let mut difference = Difference::between(former.as_ref(), policy);
+    let lasting = Lasting::now(instance, record.as_ref());
+    difference.settings.extend(lasting.changes_to(sites));
     let devices = device_changes(&status, plans);
+    let not_awaited = lasting.not_awaited_under(plans, &status.hooks);
     let hits = match &record {
         Some(_) => Watched::of(instance, sample)?,
         None => Watched::default(),
     };
     // Whatever is applied ends the trial, and holds for good.
     let is_on_trial = status.trial.as_ref().is_some_and(|trial| !trial.passed);
-    let changes = !difference.is_empty() || !devices.is_empty() || is_on_trial;
+    let changes =
+        !(difference.is_empty() && devices.is_empty() && not_awaited.is_empty()) || is_on_trial;
     Ok(Proposal {
         policy: PolicyName {
             name: policy.name.clone(),
@@ -212,6 +219,7 @@ pub fn propose(
             moved: hits.beside(difference.moved, |moved| &moved.rule.id),
         },
         devices,
+        not_awaited,
         lock_out: None,
         notes,
     })

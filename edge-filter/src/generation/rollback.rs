@@ -1,6 +1,7 @@
 //! Back to a policy that was enforced before.
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::fd::AsFd;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,8 +14,10 @@ use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
 use super::plan::Overrides;
 use super::record::{PolicyRecord, Record};
-use super::recorded::{plan_on_those_there, warn_of};
+use super::recorded::{add, plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
+use crate::kernel::attachment::{Attachment, Whereabouts};
+use crate::kernel::trial::successor_id;
 
 /// Where to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +95,12 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         }
         let target = target(&history, goal, ahead(&records, &attached, &history))?;
         let policy = target.policy.read(target.generation)?;
-        let devices = devices(target, &present_names(instance, &records)?);
+        let record = records
+            .iter()
+            .find(|record| record.generation == target.generation);
+        let held =
+            record.map_or_else(|| Ok(BTreeMap::new()), |record| held_by(instance, record))?;
+        let devices = devices(target, &present_names(instance, &records)?, &held);
         let (plans, absent) = plan_on_those_there(&policy, &devices, &attached)?;
         let source = Source {
             policy: &policy,
@@ -135,18 +143,43 @@ fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]
             .is_none_or(|newest| !newest.devices.is_empty())
 }
 
+/// The devices where the generation of `record` decides, or does after a trial, by the names
+/// that they have now, each with its role.
+fn held_by(instance: &Instance, record: &Record) -> Result<BTreeMap<String, String>, KernelError> {
+    let mut held = BTreeMap::new();
+    for pin in instance.pins.attachments()? {
+        let attachment = Attachment::open(&instance.pins, &pin)?;
+        let Whereabouts::On(device) = attachment.whereabouts()? else {
+            continue;
+        };
+        let next = successor_id(attachment.program()?.as_fd())?;
+        let mut ids = next.into_iter().chain([attachment.program_id()?]);
+        if let Some(hook) = ids.find_map(|id| record.hook(id)) {
+            held.insert(device.name, hook.interface.clone());
+        }
+    }
+    Ok(held)
+}
+
 /// The devices of each role, by the names that they have now: a device that was renamed may
-/// stand there by several, and is one.
-fn devices(target: &Committed, names: &HashMap<String, String>) -> Overrides {
+/// stand there by several, and is one. Those that are `held` by the generation are among
+/// them though another device has taken their name, and none of them plays another role.
+fn devices(
+    target: &Committed,
+    names: &HashMap<String, String>,
+    held: &BTreeMap<String, String>,
+) -> Overrides {
     let mut roles = Overrides::new();
     for (role, devices) in &target.devices {
-        let of_role = roles.entry(role.clone()).or_default();
         for name in devices {
             let now = names.get(name).unwrap_or(name);
-            if !of_role.contains(now) {
-                of_role.push(now.clone());
+            if held.get(now).is_none_or(|holder| holder == role) {
+                add(&mut roles, role, now);
             }
         }
+    }
+    for (name, role) in held {
+        add(&mut roles, role, name);
     }
     roles
 }

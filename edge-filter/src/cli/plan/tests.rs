@@ -121,6 +121,10 @@ fn proposal() -> Proposal {
             side(Treatment::Renew, "eth2"),
             side(Treatment::Release, "eth3"),
         ],
+        not_awaited: vec![Awaited {
+            device: "eth4".to_owned(),
+            interface: "external".to_owned(),
+        }],
         lock_out: None,
         notes: vec!["something is not known".to_owned()],
     }
@@ -184,6 +188,7 @@ fn nothing_in_words() {
         settings: Vec::new(),
         rules: Rules::default(),
         devices: Vec::new(),
+        not_awaited: Vec::new(),
         notes: Vec::new(),
         ..proposal()
     };
