@@ -1,15 +1,13 @@
 //! What was chosen with the policy that is to be enforced, and no hook tells: the devices
-//! that are waited for, and where programs may run.
+//! that are waited for.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::Instance;
-use super::difference::{FieldChange, Value};
 use super::plan::{Absent, HookPlan};
 use super::record::Record;
-use super::sites::Sites;
 use super::status::HookStatus;
 
 /// A device that plays a role, is not filtered, and would be as soon as it is there.
@@ -21,11 +19,8 @@ pub struct Awaited {
     pub interface: String,
 }
 
-/// The devices and the sites that were chosen last.
-pub(super) struct Lasting {
-    devices: BTreeMap<String, Vec<String>>,
-    sites: Option<Sites>,
-}
+/// The devices that were chosen last, by role.
+pub(super) struct Lasting(BTreeMap<String, Vec<String>>);
 
 impl Lasting {
     /// Those of the policy that is looked after: of `record` if that is on trial, else of what
@@ -37,18 +32,11 @@ impl Lasting {
                 let of_role = devices.entry(hook.interface.clone()).or_default();
                 of_role.push(hook.device.clone());
             }
-            return Self {
-                devices,
-                sites: Some(trial.sites),
-            };
+            return Self(devices);
         }
         let history = instance.state.history().unwrap_or_default();
         let last = history.into_iter().next();
-        let (devices, sites) = last.map(|last| (last.devices, last.sites)).unzip();
-        Self {
-            devices: devices.unwrap_or_default(),
-            sites,
-        }
+        Self(last.map(|last| last.devices).unwrap_or_default())
     }
 
     /// The devices that are waited for and would not be under `plans`. One that has one of
@@ -64,7 +52,7 @@ impl Lasting {
         };
         let is_planned = |name: &str| plans.iter().any(|plan| plan.device.name == name);
         let mut not_awaited = Vec::new();
-        for (interface, names) in &self.devices {
+        for (interface, names) in &self.0 {
             for device in names {
                 let awaited = Awaited {
                     device: device.clone(),
@@ -76,27 +64,5 @@ impl Lasting {
             }
         }
         not_awaited
-    }
-
-    /// How `sites` differ from what was chosen, by the options that choose them.
-    pub(super) fn changes_to(&self, sites: Sites) -> Vec<FieldChange> {
-        let Some(before) = self.sites else {
-            return Vec::new();
-        };
-        let options = [
-            ("--mode", before.mode.as_str(), sites.mode.as_str()),
-            ("--egress", before.egress.as_str(), sites.egress.as_str()),
-        ];
-        let changed = options
-            .into_iter()
-            .filter(|(_, before, after)| before != after);
-        let value = |word: &str| Some(Value::One(word.to_owned()));
-        changed
-            .map(|(option, before, after)| FieldChange {
-                field: option.to_owned(),
-                before: value(before),
-                after: value(after),
-            })
-            .collect()
     }
 }

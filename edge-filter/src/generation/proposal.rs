@@ -31,7 +31,7 @@ pub struct Proposal {
     pub enforced: Option<Enforced>,
     /// Whether applying it changes anything.
     pub changes: bool,
-    /// What the policy says beside its rules, and differently; and `--mode` and `--egress`.
+    /// What the policy says beside its rules, and differently.
     pub settings: Vec<FieldChange>,
     /// The rules.
     pub rules: Rules,
@@ -183,9 +183,8 @@ pub fn propose(
             notes.push("the text of the policy differs, but not in what it enforces".to_owned());
         }
     }
-    let mut difference = Difference::between(former.as_ref(), policy);
+    let difference = Difference::between(former.as_ref(), policy);
     let lasting = Lasting::now(instance, record.as_ref());
-    difference.settings.extend(lasting.changes_to(sites));
     let devices = device_changes(&status, plans);
     let not_awaited = lasting.not_awaited_under(plans, &status.hooks);
     let hits = match &record {

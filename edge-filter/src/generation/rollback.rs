@@ -17,7 +17,7 @@ use super::record::{PolicyRecord, Record};
 use super::recorded::{add, plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 use crate::kernel::attachment::{Attachment, Whereabouts};
-use crate::kernel::trial::successor_id;
+use crate::kernel::trial::successor_of;
 
 /// Where to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn held_by(instance: &Instance, record: &Record) -> Result<BTreeMap<String, Stri
         let Whereabouts::On(device) = attachment.whereabouts()? else {
             continue;
         };
-        let next = successor_id(attachment.program()?.as_fd())?;
+        let next = successor_of(attachment.program()?.as_fd())?.map(|next| next.id);
         let mut ids = next.into_iter().chain([attachment.program_id()?]);
         if let Some(hook) = ids.find_map(|id| record.hook(id)) {
             held.insert(device.name, hook.interface.clone());

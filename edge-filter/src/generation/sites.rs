@@ -41,30 +41,6 @@ pub struct Sites {
     pub egress: EgressChoice,
 }
 
-impl ModeChoice {
-    /// The word that chooses it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
-
-impl EgressChoice {
-    /// The word that chooses it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
-        }
-    }
-}
-
 impl Sites {
     /// The site that is tried first, and whether another one will do.
     pub(super) fn first(self, direction: Direction) -> (Site, bool) {

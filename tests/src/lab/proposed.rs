@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Lab;
-use super::product::{Mode, expect_exit};
+use super::product::expect_exit;
 
 /// Nothing would change.
 pub const NO_CHANGE: i32 = 0;
@@ -16,17 +16,13 @@ pub const FAILED: i32 = 1;
 /// Something would change.
 pub const CHANGES: i32 = 2;
 
-/// `plan` with what else is typed; in native mode, as the lab applies policies, unless that
-/// says otherwise.
+/// `plan` with what else is typed.
 ///
 /// # Errors
 /// The program is not there.
 pub fn plan_command(lab: &Lab, policy: &Path, more: &[&str]) -> Result<Command> {
     let mut command = lab.edge_filter(&["plan"])?;
     command.arg(policy).args(more);
-    if !more.contains(&"--mode") {
-        command.args(["--mode", Mode::Native.as_str()]);
-    }
     Ok(command)
 }
 
