@@ -39,6 +39,7 @@ pub mod proposal;
 mod reading;
 pub mod record;
 mod recorded;
+mod remains;
 mod reserve;
 pub mod rollback;
 pub mod rules;

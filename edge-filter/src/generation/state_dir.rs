@@ -18,6 +18,7 @@ use super::files::{self, Staged};
 use super::history::Committed;
 use super::last_hits::LastHits;
 use super::record::{Record, Tally, VERSION};
+use super::remains::DAMAGED;
 use crate::kernel::KernelError;
 
 /// Where the state of an instance lies.
@@ -165,7 +166,7 @@ impl StateDir {
 
     /// Where damaged files are set aside.
     pub(super) fn set_aside(&self) -> PathBuf {
-        self.durable.join(emergency::DAMAGED)
+        self.durable.join(DAMAGED)
     }
 
     /// When counters moved last; none if nobody watched, or if what is there cannot be read.
@@ -217,7 +218,7 @@ impl StateDir {
         // On the disk first: what cannot be removed there, the next boot finds again.
         files::clear(&self.durable.join(HISTORY))?;
         clear_present(&self.durable)?;
-        files::clear(&self.durable.join(emergency::DAMAGED))?;
+        files::clear(&self.durable.join(DAMAGED))?;
         match &self.emergency {
             Some(emergency) => files::clear(emergency),
             None => Ok(()),
@@ -232,7 +233,7 @@ impl StateDir {
         for place in [Some(&self.durable), self.emergency.as_ref()] {
             let Some(place) = place else { continue };
             files::check_clearing(place)?;
-            for below in [HISTORY, GENERATIONS, emergency::DAMAGED] {
+            for below in [HISTORY, GENERATIONS, DAMAGED] {
                 let below = place.join(below);
                 if below.is_dir() {
                     files::check_clearing(&below)?;

@@ -1,6 +1,8 @@
 use super::*;
-use crate::generation::record::PolicyRecord;
+use crate::generation::record::{PolicyRecord, Record};
+use crate::generation::remains::{DAMAGED, Last};
 use crate::generation::sites::Sites;
+use crate::generation::state_dir::TALLY;
 
 const POLICY: &str = "version: 1\nname: p\ninterfaces: {}\ndefault_action: drop\ngroups: []\n";
 
