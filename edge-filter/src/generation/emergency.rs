@@ -106,7 +106,7 @@ impl StateDir {
         })
     }
 
-    /// The highest number that any file of a generation has, in either place.
+    /// The highest number that any file of a generation has, in either place or set aside.
     pub(super) fn highest_number(&self) -> u64 {
         let places = [Some(&self.durable), self.emergency.as_ref()];
         let directories = places
@@ -117,6 +117,7 @@ impl StateDir {
             .filter_map(|directory| files::numbered(&directory).ok())
             .flatten()
             .map(|(number, _)| number)
+            .chain(self.newest_aside())
             .max()
             .unwrap_or(0)
     }
@@ -216,12 +217,19 @@ pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
             },
         )?;
     }
-    // Until something is committed there again, what is set aside says that something was.
-    for (path, _) in disk.remains().damaged {
-        set_aside(&disk.durable, &path)?;
+    let damaged = disk.remains().damaged;
+    let history = disk.durable.join(HISTORY);
+    // Nothing can be written below it. An empty history beside what is set aside is a lost one.
+    if damaged.iter().any(|(path, _)| *path == history) {
+        set_aside(&disk.durable, &history)?;
     }
+    // What is damaged says that something was committed, until something newer is kept: the
+    // newest is written before any of that goes, and before any older one.
     for committed in own.history()? {
         disk.keep(&committed)?;
+    }
+    for (path, _) in damaged.iter().filter(|(path, _)| *path != history) {
+        set_aside(&disk.durable, path)?;
     }
     let records = own.records()?;
     for record in &records {

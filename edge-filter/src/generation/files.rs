@@ -34,7 +34,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
 }
 
 /// The highest number that a file of a generation has: no host comes near it.
-const HIGHEST: u64 = u64::MAX >> 1;
+pub(super) const HIGHEST: u64 = u64::MAX >> 1;
 
 /// The files of a directory that are named by a number and whole, with their numbers. What
 /// bears a number beyond all others is none of them.

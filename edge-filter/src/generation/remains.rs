@@ -56,15 +56,17 @@ impl StateDir {
             .first()
             .map(|(_, reason): &(_, String)| reason.clone());
         let newest = numbers.as_deref().map(<[u64]>::first);
+        let aside = self.set_aside();
+        let is_aside = || format!("what was committed is set aside in {}", aside.display());
         let last = match (newest, history.first()) {
-            (Some(None), _) => match files::list(&self.durable.join(DAMAGED)) {
-                Ok(aside) if aside.is_empty() => Last::Nothing,
-                Ok(_) => Last::Lost(format!(
-                    "what was committed is set aside in {}",
-                    self.durable.join(DAMAGED).display()
-                )),
+            (Some(None), _) => match files::list(&aside) {
+                Ok(found) if found.is_empty() => Last::Nothing,
+                Ok(_) => Last::Lost(is_aside()),
                 Err(error) => Last::Lost(reason(error)),
             },
+            (Some(Some(newest)), _) if self.newest_aside() > Some(*newest) => {
+                Last::Lost(is_aside())
+            }
             (Some(Some(newest)), Some(last)) if last.generation == *newest => {
                 match last.policy.read(last.generation) {
                     Ok(_) => Last::Found,
@@ -87,6 +89,18 @@ impl StateDir {
             records,
             tally: tally.ok(),
         }
+    }
+
+    /// The newest committed generation whose file is set aside. What is kept of any newer one
+    /// has taken its place.
+    pub(super) fn newest_aside(&self) -> Option<u64> {
+        let aside = files::list(&self.set_aside()).unwrap_or_default();
+        let numbers = aside.iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?;
+            let number = name.strip_prefix(HISTORY)?.strip_prefix('-')?;
+            number.split_once(".json.")?.0.parse().ok()
+        });
+        numbers.filter(|number| *number <= files::HIGHEST).max()
     }
 }
 

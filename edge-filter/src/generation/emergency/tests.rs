@@ -207,3 +207,43 @@ fn an_emergency_of_last_resort_knows_no_history() {
     assert!(state.emergency().unwrap().is_none());
     assert!(matches!(state.remains().last, Last::Nothing));
 }
+
+#[test]
+fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let newest = state.durable.join("history/7.json");
+    fs::write(&newest, "{").unwrap();
+    begin(&state, &state.remains(), "why", true).unwrap();
+    state.keep(&committed(8, POLICY)).unwrap();
+    // As on a disk that is full, the file beside it cannot be written.
+    let unfinished = state.durable.join("history/8.new");
+    fs::create_dir(&unfinished).unwrap();
+    end(&state).unwrap_err();
+    assert_eq!(fs::read(&newest).unwrap(), b"{");
+    let on_disk = StateDir::new(state.durable.clone());
+    assert!(matches!(on_disk.remains().last, Last::Lost(_)));
+    // A kill between the two steps: what is newer counts.
+    fs::remove_dir(&unfinished).unwrap();
+    on_disk.keep(&committed(8, POLICY)).unwrap();
+    assert!(matches!(on_disk.remains().last, Last::Found));
+    end(&state).unwrap();
+    assert!(matches!(on_disk.remains().last, Last::Found));
+    assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
+}
+
+#[test]
+fn an_older_policy_is_not_the_last_where_a_newer_one_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let file = state.durable.join("history/7.json");
+    fs::write(&file, "{").unwrap();
+    set_aside(&state.durable, &file).unwrap();
+    state.remove_record(7).unwrap();
+    let remains = state.remains();
+    assert!(matches!(remains.last, Last::Lost(_)), "{remains:?}");
+    // Its number is not given to another one, which would not be newer.
+    assert_eq!(state.highest_number(), 7);
+    state.keep(&committed(8, POLICY)).unwrap();
+    assert!(matches!(state.remains().last, Last::Found));
+}
