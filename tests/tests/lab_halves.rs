@@ -231,6 +231,28 @@ fn an_apply_over_damage_that_was_killed_closes_nothing() -> Result<()> {
     Ok(())
 }
 
+/// What is refused over damage has begun state in memory, and ends that.
+#[test]
+fn a_refused_apply_over_damage_that_was_killed_leaves_the_whole_state() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    fs::write(lab.mounts.outside("state/edge-filter/tally.json"), "{")?;
+    // The other mode than that of what is attached.
+    let apply = lab.apply_command(&moved, Mode::Generic)?;
+    for call in 1..=4 {
+        let inject = format!("--inject=unlinkat:signal=SIGKILL:when={call}");
+        let options = ["-f", "--output=/dev/null", "--trace=unlinkat", &inject];
+        let output = below_strace(&lab, &apply, &options).output()?;
+        ensure!(!output.status.success(), "it was not refused: {output:?}");
+        assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [1]);
+        let (told, _) = last_good(&lab, 0)?;
+        ensure!(told.contains("enforced already"), "{call}: {told}");
+        assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+        fs::remove_dir_all(lab.mounts.outside("run"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_put_back_keeps_its_name_and_its_counts() -> Result<()> {
     let subject = Subject::new()?;

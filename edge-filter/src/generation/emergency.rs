@@ -186,8 +186,8 @@ fn copy<'c>(
 /// Ends an emergency that has come to nothing.
 pub(super) fn abandon(state: &StateDir) {
     if let Some(place) = &state.emergency {
-        // What is left is an emergency still, and says why.
-        let _ = files::clear(place);
+        // What is left is an emergency still, and whole.
+        let _ = files::discard(place);
     }
 }
 
@@ -241,9 +241,5 @@ pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
             disk.remove_record(old.generation)?;
         }
     }
-    let old = place.with_extension("old");
-    files::clear(&old)?;
-    fs::rename(place, &old)
-        .map_err(|error| KernelError::new(format!("remove {}", place.display())).because(error))?;
-    files::clear(&old)
+    files::discard(place)
 }

@@ -206,6 +206,11 @@ impl StateDir {
         for directory in [place, &place.join(GENERATIONS), &place.join(HISTORY)] {
             files::sweep(directory)?;
         }
+        // What `discard` did not come to the end of is in nobody's way.
+        let _ = files::clear(&files::discarded(&self.durable.join(HISTORY)));
+        if let Some(emergency) = &self.emergency {
+            let _ = files::clear(&files::discarded(emergency));
+        }
         Ok(())
     }
 
@@ -215,12 +220,13 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        // On the disk first: what cannot be removed there, the next boot finds again.
-        files::clear(&self.durable.join(HISTORY))?;
+        // On the disk first: what cannot be removed there, the next boot finds again. In one
+        // step: of half a history it would find an older policy.
+        files::discard(&self.durable.join(HISTORY))?;
         clear_present(&self.durable)?;
         files::clear(&self.durable.join(DAMAGED))?;
         match &self.emergency {
-            Some(emergency) => files::clear(emergency),
+            Some(emergency) => files::discard(emergency),
             None => Ok(()),
         }
     }
