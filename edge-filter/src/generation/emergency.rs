@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::files;
 use super::history::Committed;
 use super::record::VERSION;
-use super::remains::{Remains, set_aside};
+use super::remains::{Last, Remains, set_aside};
 use super::state_dir::{GENERATIONS, HISTORY, StateDir};
 use crate::kernel::KernelError;
 
@@ -39,7 +40,7 @@ const ROOM: u64 = 64 << 10;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Emergency {
     #[serde(default)]
-    version: u32,
+    pub(super) version: u32,
     /// Since when.
     pub since: Timestamp,
     /// What cannot be used, and why.
@@ -47,6 +48,19 @@ pub struct Emergency {
     /// Whether the policy that was committed last is among it, so that the policy of last
     /// resort is enforced.
     pub last_resort: bool,
+    /// Of an `apply` that has not committed anything yet: the highest number that a generation
+    /// had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) provisional: Option<u64>,
+}
+
+/// What an emergency is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To enforce what was committed last, or the policy of last resort.
+    Keep,
+    /// To apply a policy that somebody asks for: it is provisional until that is committed.
+    Apply,
 }
 
 /// Where the state of the instance that is pinned at `pin_root` lies in an emergency: what is
@@ -71,15 +85,41 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 impl StateDir {
-    /// The emergency, if there is one.
-    ///
-    /// # Errors
-    /// What says so cannot be read.
-    pub fn emergency(&self) -> Result<Option<Emergency>, KernelError> {
-        match &self.emergency {
-            Some(place) if place.exists() => files::read(&place.join(WHY)),
-            _ => Ok(None),
-        }
+    /// The emergency, if there is one. Where nothing says why, there is one all the same.
+    #[must_use]
+    pub fn emergency(&self) -> Option<Emergency> {
+        let place = self.in_memory()?;
+        let path = place.join(WHY);
+        let reason = match files::read(&path) {
+            Ok(Some(emergency)) => return Some(emergency),
+            Ok(None) => format!("{} is not there", path.display()),
+            Err(error) => error.without_remedy().to_string(),
+        };
+        let since = fs::metadata(place).and_then(|place| place.modified());
+        let since = since.ok().and_then(|since| Timestamp::try_from(since).ok());
+        let history = StateDir::new(place.to_owned()).history();
+        let last = history.ok().and_then(|history| history.into_iter().next());
+        Some(Emergency {
+            version: VERSION,
+            since: since.unwrap_or_else(Timestamp::now),
+            reason,
+            last_resort: last.is_none_or(|last| last.last_resort),
+            provisional: None,
+        })
+    }
+
+    /// Whether an `apply` has begun an emergency, and committed nothing by it.
+    pub(super) fn has_provisional(&self) -> bool {
+        let place = self.emergency.as_deref();
+        place.is_some_and(|place| provisional(place).is_some())
+    }
+
+    /// The place in memory, if state lies there. What an `apply` of another process has begun,
+    /// and come to nothing with so far, is none.
+    pub(super) fn in_memory(&self) -> Option<&Path> {
+        let place = self.emergency.as_deref().filter(|place| place.exists())?;
+        let is_own = self.begun.load(Ordering::Relaxed);
+        (is_own || !is_unused(place)).then_some(place)
     }
 
     /// Whether the disk takes what the next generation has to write.
@@ -123,6 +163,23 @@ impl StateDir {
     }
 }
 
+/// Whether a place in memory is of an `apply` that had attached nothing yet.
+fn is_unused(place: &Path) -> bool {
+    let Some(before) = provisional(place) else {
+        return false;
+    };
+    [HISTORY, GENERATIONS].iter().all(|directory| {
+        let files = files::numbered(&place.join(directory));
+        files.is_ok_and(|files| files.iter().all(|(number, _)| *number <= before))
+    })
+}
+
+/// The highest number of a generation before a provisional emergency.
+fn provisional(place: &Path) -> Option<u64> {
+    let emergency = files::read::<Emergency>(&place.join(WHY));
+    emergency.ok().flatten()?.provisional
+}
+
 /// Begins an emergency, with what `remains`; without its history where the policy of
 /// `last_resort` is to be enforced.
 ///
@@ -133,6 +190,7 @@ pub(super) fn begin(
     remains: &Remains,
     reason: &str,
     last_resort: bool,
+    purpose: Purpose,
 ) -> Result<(), KernelError> {
     let Some(place) = &state.emergency else {
         return Err(KernelError::new("keep state in memory").because("no place is known for it"));
@@ -156,6 +214,7 @@ pub(super) fn begin(
         since: Timestamp::now(),
         reason: reason.to_owned(),
         last_resort,
+        provisional: (purpose == Purpose::Apply).then(|| state.highest_number()),
     };
     let history = remains.history.iter().filter(|_| !last_resort);
     copy(history, remains, &unfinished)
@@ -164,7 +223,10 @@ pub(super) fn begin(
             error.try_this("make room there, or choose another place with --run-dir")
         })?;
     // From here on it is in the place of the other one.
-    fs::rename(&unfinished, place).map_err(beginning)
+    fs::rename(&unfinished, place).map_err(beginning)?;
+    let is_provisional = purpose == Purpose::Apply;
+    state.begun.store(is_provisional, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Writes what can still be read of the state to where it lies in an emergency.
@@ -183,12 +245,42 @@ fn copy<'c>(
     }
 }
 
-/// Ends an emergency that has come to nothing.
+/// Ends an emergency that has come to nothing. One whose generation is attached somewhere, and
+/// could not be taken back, stays.
 pub(super) fn abandon(state: &StateDir) {
-    if let Some(place) = &state.emergency {
-        // What is left is an emergency still, and whole.
-        let _ = files::discard(place);
+    state.begun.store(false, Ordering::Relaxed);
+    let _ = settle(state);
+}
+
+/// Ends an emergency whose `apply` was ended before it committed anything: if nothing of it is
+/// attached, or if the state on the disk can be used again. The caller holds the lock.
+///
+/// # Errors
+/// The place in memory cannot be removed, or what it knows not written to the disk.
+pub(super) fn settle(state: &StateDir) -> Result<(), KernelError> {
+    let Some(place) = state.emergency.as_ref().filter(|place| place.exists()) else {
+        return Ok(());
+    };
+    let Some(before) = provisional(place).filter(|_| !state.begun.load(Ordering::Relaxed)) else {
+        return Ok(());
+    };
+    if is_unused(place) {
+        return files::discard(place);
     }
+    let own = StateDir::new(place.clone());
+    let is_newer = |last: &Committed| last.generation > before;
+    let is_sound = || {
+        let remains = state.remains();
+        matches!(remains.last, Last::Found) && remains.damaged.is_empty()
+    };
+    if own.history()?.first().is_some_and(is_newer) || !is_sound() {
+        return Ok(());
+    }
+    let disk = StateDir::new(state.durable.clone());
+    for record in own.records()? {
+        disk.write_record(&record)?;
+    }
+    files::discard(place)
 }
 
 /// Ends an emergency, if there is one: what lies in memory is written to the disk.
@@ -196,27 +288,26 @@ pub(super) fn abandon(state: &StateDir) {
 /// # Errors
 /// The disk cannot be written to; then it goes on.
 pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
-    let Some(place) = state.emergency.as_ref().filter(|place| place.exists()) else {
+    let Some(place) = state.in_memory() else {
         return Ok(());
     };
     let (own, disk) = (
-        StateDir::new(place.clone()),
+        StateDir::new(place.to_owned()),
         StateDir::new(state.durable.clone()),
     );
     // What was asked for is what is looked after from now on, even if it cannot be kept.
     let why = place.join(WHY);
-    if let Some(emergency) = files::read::<Emergency>(&why)?
-        && emergency.last_resort
+    if let Some(emergency) = state.emergency()
+        && (emergency.last_resort || emergency.provisional.is_some())
     {
-        let last_resort = false;
-        files::write(
-            &why,
-            &Emergency {
-                last_resort,
-                ..emergency
-            },
-        )?;
+        let emergency = Emergency {
+            last_resort: false,
+            provisional: None,
+            ..emergency
+        };
+        files::write(&why, &emergency)?;
     }
+    state.begun.store(false, Ordering::Relaxed);
     let damaged = disk.remains().damaged;
     let history = disk.durable.join(HISTORY);
     // Nothing can be written below it. An empty history beside what is set aside is a lost one.

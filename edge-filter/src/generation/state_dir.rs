@@ -10,6 +10,8 @@
 //! ([`super::emergency`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde::de::DeserializeOwned;
 
@@ -28,6 +30,8 @@ pub struct StateDir {
     pub(super) durable: PathBuf,
     /// The place in memory, which is there in an emergency alone.
     pub(super) emergency: Option<PathBuf>,
+    /// Whether this process has begun an emergency that is provisional.
+    pub(super) begun: Arc<AtomicBool>,
 }
 
 pub(super) const GENERATIONS: &str = "generations";
@@ -42,6 +46,7 @@ impl StateDir {
         Self {
             durable: path,
             emergency: None,
+            begun: Arc::default(),
         }
     }
 
@@ -57,10 +62,7 @@ impl StateDir {
 
     /// The directory in which the state lies now.
     pub(super) fn place(&self) -> &Path {
-        match &self.emergency {
-            Some(emergency) if emergency.exists() => emergency,
-            _ => &self.durable,
-        }
+        self.in_memory().unwrap_or(&self.durable)
     }
 
     /// The records of all generations that are not gone, the newest first.
