@@ -283,11 +283,12 @@ pub(super) fn settle(state: &StateDir) -> Result<(), KernelError> {
     files::discard(place)
 }
 
-/// Ends an emergency, if there is one: what lies in memory is written to the disk.
+/// Ends an emergency, if there is one: what lies in memory is written to the disk. What is set
+/// aside there is `told`, also where it goes on.
 ///
 /// # Errors
 /// The disk cannot be written to; then it goes on.
-pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
+pub(super) fn end(state: &StateDir, told: &mut Vec<String>) -> Result<(), KernelError> {
     let Some(place) = state.in_memory() else {
         return Ok(());
     };
@@ -311,16 +312,22 @@ pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
     let damaged = disk.remains().damaged;
     let history = disk.durable.join(HISTORY);
     // Nothing can be written below it. An empty history beside what is set aside is a lost one.
-    if damaged.iter().any(|(path, _)| *path == history) {
-        set_aside(&disk.durable, &history)?;
+    let mut set_aside = |path: &Path, reason: &str| -> Result<(), KernelError> {
+        set_aside(&disk.durable, path)?;
+        let aside = disk.set_aside();
+        told.push(format!("{reason}; it was set aside in {}", aside.display()));
+        Ok(())
+    };
+    if let Some((path, reason)) = damaged.iter().find(|(path, _)| *path == history) {
+        set_aside(path, reason)?;
     }
     // What is damaged says that something was committed, until something newer is kept: the
     // newest is written before any of that goes, and before any older one.
     for committed in own.history()? {
         disk.keep(&committed)?;
     }
-    for (path, _) in damaged.iter().filter(|(path, _)| *path != history) {
-        set_aside(&disk.durable, path)?;
+    for (path, reason) in damaged.iter().filter(|(path, _)| *path != history) {
+        set_aside(path, reason)?;
     }
     let records = own.records()?;
     for record in &records {

@@ -263,16 +263,7 @@ pub(super) fn without_damage(
     };
     let is_lost = matches!(remains.last, Last::Lost(_));
     emergency::begin(state, &remains, reason, is_lost, Purpose::Apply)?;
-    let mut applied = apply().inspect_err(|_| emergency::abandon(state))?;
-    // Else a warning says why it goes on.
-    if state.emergency().is_none() {
-        let aside = state.set_aside().display().to_string();
-        let damaged = remains.damaged.iter();
-        applied
-            .warnings
-            .extend(damaged.map(|(_, reason)| format!("{reason}; it was set aside in {aside}")));
-    }
-    Ok(applied)
+    apply().inspect_err(|_| emergency::abandon(state))
 }
 
 /// Does away with what an `apply` that was ended has left in memory.

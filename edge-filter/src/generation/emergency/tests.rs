@@ -171,7 +171,7 @@ fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
     state.write_record(&record(8, POLICY)).unwrap();
     assert_eq!(state.highest_number(), 8);
 
-    end(&state).unwrap();
+    end(&state, &mut Vec::new()).unwrap();
     assert!(state.emergency().is_none());
     assert_eq!(numbers(&state), [8, 7]);
     assert_eq!(state.records().unwrap().len(), 1);
@@ -191,7 +191,7 @@ fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
     // Nothing can be written there, by root either.
     fs::remove_dir_all(&state.durable).unwrap();
     fs::write(&state.durable, "").unwrap();
-    end(&state).unwrap_err();
+    end(&state, &mut Vec::new()).unwrap_err();
     assert!(!state.emergency().unwrap().last_resort);
     assert_eq!(state.history().unwrap().len(), 1);
 }
@@ -221,7 +221,7 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     // As on a disk that is full, the file beside it cannot be written.
     let unfinished = state.durable.join("history/8.new");
     fs::create_dir(&unfinished).unwrap();
-    end(&state).unwrap_err();
+    end(&state, &mut Vec::new()).unwrap_err();
     assert_eq!(fs::read(&newest).unwrap(), b"{");
     let on_disk = StateDir::new(state.durable.clone());
     assert!(matches!(on_disk.remains().last, Last::Lost(_)));
@@ -229,7 +229,7 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     fs::remove_dir(&unfinished).unwrap();
     on_disk.keep(&committed(8, POLICY)).unwrap();
     assert!(matches!(on_disk.remains().last, Last::Found));
-    end(&state).unwrap();
+    end(&state, &mut Vec::new()).unwrap();
     assert!(matches!(on_disk.remains().last, Last::Found));
     assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
 }
@@ -290,7 +290,7 @@ fn an_apply_that_was_ended_leaves_no_emergency_to_others() {
     state.keep(&committed(9, POLICY)).unwrap();
     settle(&others()).unwrap();
     assert_eq!(others().history().unwrap()[0].generation, 9);
-    end(&others()).unwrap();
+    end(&others(), &mut Vec::new()).unwrap();
     assert!(others().emergency().is_none());
 }
 
@@ -309,7 +309,7 @@ fn an_emergency_that_does_not_say_why_is_one() {
         fs::remove_file(&why).unwrap();
         assert_eq!(state.emergency().unwrap().last_resort, last_resort);
         state.keep(&committed(8, POLICY)).unwrap();
-        end(&state).unwrap();
+        end(&state, &mut Vec::new()).unwrap();
         assert!(state.emergency().is_none() && !place.exists());
     }
 }
