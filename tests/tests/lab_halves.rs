@@ -290,6 +290,60 @@ fn an_apply_over_damage_that_was_killed_closes_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Takes a device away and makes it anew, without a filter.
+fn renew_internal(lab: &Lab) -> Result<()> {
+    lab.edge.ip("link del internal\n")?;
+    lab.edge
+        .ip("link add internal type veth peer name internal-peer\n")
+}
+
+#[test]
+fn an_apply_over_damage_that_was_interrupted_while_it_loads_leaves_nothing() -> Result<()> {
+    let subject = Subject::new()?;
+    let Subject { lab, updates, .. } = &subject;
+    let newest = lab.mounts.outside("state/edge-filter/history/2.json");
+    let whole = fs::read(&newest)?;
+    fs::write(&newest, "{")?;
+    let first = updates.first().context("a device changes")?;
+    let inject = format!("signal=SIGINT:when={}", first * 3 / 4);
+    let output = subject.tampered(&inject)?.output()?;
+    ensure!(!output.status.success(), "it was not ended: {output:?}");
+    let run = lab.mounts.outside("run");
+    assert_eq!(fs::read_dir(&run)?.count(), 1, "state was not in memory");
+    assert!(lab.json(&["status"])?["emergency"].is_null());
+    // What the message of the damage says: the file is brought back, and all is as it was.
+    fs::write(&newest, &whole)?;
+    assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [2, 1]);
+    renew_internal(lab)?;
+    last_good(lab, 0)?;
+    assert_eq!(enforced(lab)?, [3, 3]);
+    assert_eq!(Probe::new(lab)?.open()?, MOVED);
+    assert_eq!(fs::read_dir(&run)?.count(), 0);
+    assert_tidy(lab)
+}
+
+/// What is refused over damage has begun state in memory, and ends that.
+#[test]
+fn a_refused_apply_over_damage_that_was_killed_leaves_the_whole_state() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    fs::write(lab.mounts.outside("state/edge-filter/tally.json"), "{")?;
+    // The other mode than that of what is attached.
+    let apply = lab.apply_command(&moved, Mode::Generic)?;
+    for call in 1..=4 {
+        let inject = format!("--inject=unlinkat:signal=SIGKILL:when={call}");
+        let options = ["-f", "--output=/dev/null", "--trace=unlinkat", &inject];
+        let output = below_strace(&lab, &apply, &options).output()?;
+        ensure!(!output.status.success(), "it was not refused: {output:?}");
+        assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [1]);
+        let (told, _) = last_good(&lab, 0)?;
+        ensure!(told.contains("enforced already"), "{call}: {told}");
+        assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+        fs::remove_dir_all(lab.mounts.outside("run"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_put_back_keeps_its_name_and_its_counts() -> Result<()> {
     let subject = Subject::new()?;

@@ -23,7 +23,8 @@ pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
 fn in_words(status: &Status) -> String {
     let mut text = String::new();
     if let Some(emergency) = &status.emergency {
-        let ground = Ground::from(emergency).in_words().unwrap_or_default();
+        let ground = status.ground.as_ref().and_then(Ground::in_words);
+        let ground = ground.unwrap_or_default();
         let _ = writeln!(text, "since {:.0}: {ground}\n", emergency.since);
     }
     match &status.policy {

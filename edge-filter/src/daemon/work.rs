@@ -36,7 +36,7 @@ pub(super) struct Mended {
 /// Looks at how things stand; where state cannot be read, does what is to be done about that.
 pub(super) fn look(instance: &Instance, management: &Management) -> Found {
     let standing = keep::standing(instance);
-    let is_emergency = !matches!(instance.state.emergency(), Ok(None));
+    let is_emergency = instance.state.emergency().is_some();
     if !is_emergency && standing.is_ok() {
         return Found {
             ready: None,

@@ -13,7 +13,7 @@ use super::plan::{Absent, HookPlan};
 use super::planned::Planned;
 use super::record::{Record, TrialRecord};
 use super::sites::Sites;
-use super::{Instance, history, leftovers, owner};
+use super::{Instance, emergency, history, leftovers, owner};
 use crate::kernel::{KernelError, signals};
 use crate::policy::Policy;
 
@@ -101,6 +101,7 @@ pub(super) fn locked<T>(
     let fresh = !instance.pins.exists();
     owner::check(instance)?;
     let lock = instance.pins.lock()?;
+    let _ = emergency::settle(&instance.state);
     // What it cannot clear away is in nobody's way, and is named by what follows if it is.
     let _ = leftovers::clear(instance);
     let result = work();

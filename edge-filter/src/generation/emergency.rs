@@ -7,29 +7,26 @@
 //! that is written to the disk, and what cannot be read there is set aside in `damaged/`. With
 //! a reboot it is gone, like all that is pinned.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::files;
 use super::history::Committed;
-use super::record::{Record, Tally, VERSION};
-use super::state_dir::{GENERATIONS, HISTORY, StateDir, TALLY};
+use super::record::VERSION;
+use super::remains::{Last, Remains, set_aside};
+use super::state_dir::{GENERATIONS, HISTORY, StateDir};
 use crate::kernel::KernelError;
 
 #[cfg(test)]
 mod tests;
-
-/// Where what could not be read is set aside, in the state directory.
-pub(super) const DAMAGED: &str = "damaged";
 
 const WHY: &str = "emergency.json";
 
@@ -43,7 +40,7 @@ const ROOM: u64 = 64 << 10;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Emergency {
     #[serde(default)]
-    version: u32,
+    pub(super) version: u32,
     /// Since when.
     pub since: Timestamp,
     /// What cannot be used, and why.
@@ -51,29 +48,19 @@ pub struct Emergency {
     /// Whether the policy that was committed last is among it, so that the policy of last
     /// resort is enforced.
     pub last_resort: bool,
+    /// Of an `apply` that has not committed anything yet: the highest number that a generation
+    /// had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) provisional: Option<u64>,
 }
 
-/// What can be read of the state on the disk.
-#[derive(Debug)]
-pub(super) struct Remains {
-    /// What was committed last.
-    pub(super) last: Last,
-    /// What cannot be read, and why.
-    pub(super) damaged: Vec<(PathBuf, String)>,
-    history: Vec<Committed>,
-    records: Vec<Record>,
-    tally: Option<Tally>,
-}
-
-/// What was committed last.
-#[derive(Debug)]
-pub(super) enum Last {
-    /// Nothing: neither was anything ever, or it was detached.
-    Nothing,
-    /// A policy that can be enforced.
-    Found,
-    /// Something that cannot be read.
-    Lost(String),
+/// What an emergency is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To enforce what was committed last, or the policy of last resort.
+    Keep,
+    /// To apply a policy that somebody asks for: it is provisional until that is committed.
+    Apply,
 }
 
 /// Where the state of the instance that is pinned at `pin_root` lies in an emergency: what is
@@ -98,63 +85,41 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 impl StateDir {
-    /// The emergency, if there is one.
-    ///
-    /// # Errors
-    /// What says so cannot be read.
-    pub fn emergency(&self) -> Result<Option<Emergency>, KernelError> {
-        match &self.emergency {
-            Some(place) if place.exists() => files::read(&place.join(WHY)),
-            _ => Ok(None),
-        }
+    /// The emergency, if there is one. Where nothing says why, there is one all the same.
+    #[must_use]
+    pub fn emergency(&self) -> Option<Emergency> {
+        let place = self.in_memory()?;
+        let path = place.join(WHY);
+        let reason = match files::read(&path) {
+            Ok(Some(emergency)) => return Some(emergency),
+            Ok(None) => format!("{} is not there", path.display()),
+            Err(error) => error.without_remedy().to_string(),
+        };
+        let since = fs::metadata(place).and_then(|place| place.modified());
+        let since = since.ok().and_then(|since| Timestamp::try_from(since).ok());
+        let history = StateDir::new(place.to_owned()).history();
+        let last = history.ok().and_then(|history| history.into_iter().next());
+        Some(Emergency {
+            version: VERSION,
+            since: since.unwrap_or_else(Timestamp::now),
+            reason,
+            last_resort: last.is_none_or(|last| last.last_resort),
+            provisional: None,
+        })
     }
 
-    /// Looks at all that lies on the disk.
-    pub(super) fn remains(&self) -> Remains {
-        let mut damaged = Vec::new();
-        let (history, numbers) = readable(&self.durable.join(HISTORY), &mut damaged, |committed| {
-            let Committed {
-                version,
-                generation,
-                ..
-            } = committed;
-            (*version, *generation)
-        });
-        let first_damage = damaged
-            .first()
-            .map(|(_, reason): &(_, String)| reason.clone());
-        let newest = numbers.as_deref().map(<[u64]>::first);
-        let last = match (newest, history.first()) {
-            (Some(None), _) => match files::list(&self.durable.join(DAMAGED)) {
-                Ok(aside) if aside.is_empty() => Last::Nothing,
-                Ok(_) => Last::Lost(format!(
-                    "what was committed is set aside in {}",
-                    self.durable.join(DAMAGED).display()
-                )),
-                Err(error) => Last::Lost(reason(error)),
-            },
-            (Some(Some(newest)), Some(last)) if last.generation == *newest => {
-                match last.policy.read(last.generation) {
-                    Ok(_) => Last::Found,
-                    Err(error) => Last::Lost(reason(error)),
-                }
-            }
-            _ => Last::Lost(first_damage.unwrap_or_else(|| "its history is damaged".to_owned())),
-        };
-        let generations = self.durable.join(GENERATIONS);
-        let (records, _) = readable(&generations, &mut damaged, |record: &Record| {
-            (record.version, record.generation)
-        });
-        let path = self.durable.join(TALLY);
-        let tally = StateDir::new(self.durable.clone()).tally();
-        let tally = tally.map_err(|error| damaged.push((path, reason(error))));
-        Remains {
-            last,
-            damaged,
-            history,
-            records,
-            tally: tally.ok(),
-        }
+    /// Whether an `apply` has begun an emergency, and committed nothing by it.
+    pub(super) fn has_provisional(&self) -> bool {
+        let place = self.emergency.as_deref();
+        place.is_some_and(|place| provisional(place).is_some())
+    }
+
+    /// The place in memory, if state lies there. What an `apply` of another process has begun,
+    /// and come to nothing with so far, is none.
+    pub(super) fn in_memory(&self) -> Option<&Path> {
+        let place = self.emergency.as_deref().filter(|place| place.exists())?;
+        let is_own = self.begun.load(Ordering::Relaxed);
+        (is_own || !is_unused(place)).then_some(place)
     }
 
     /// Whether the disk takes what the next generation has to write.
@@ -181,7 +146,7 @@ impl StateDir {
         })
     }
 
-    /// The highest number that any file of a generation has, in either place.
+    /// The highest number that any file of a generation has, in either place or set aside.
     pub(super) fn highest_number(&self) -> u64 {
         let places = [Some(&self.durable), self.emergency.as_ref()];
         let directories = places
@@ -192,9 +157,27 @@ impl StateDir {
             .filter_map(|directory| files::numbered(&directory).ok())
             .flatten()
             .map(|(number, _)| number)
+            .chain(self.newest_aside())
             .max()
             .unwrap_or(0)
     }
+}
+
+/// Whether a place in memory is of an `apply` that had attached nothing yet.
+fn is_unused(place: &Path) -> bool {
+    let Some(before) = provisional(place) else {
+        return false;
+    };
+    [HISTORY, GENERATIONS].iter().all(|directory| {
+        let files = files::numbered(&place.join(directory));
+        files.is_ok_and(|files| files.iter().all(|(number, _)| *number <= before))
+    })
+}
+
+/// The highest number of a generation before a provisional emergency.
+fn provisional(place: &Path) -> Option<u64> {
+    let emergency = files::read::<Emergency>(&place.join(WHY));
+    emergency.ok().flatten()?.provisional
 }
 
 /// Begins an emergency, with what `remains`; without its history where the policy of
@@ -207,6 +190,7 @@ pub(super) fn begin(
     remains: &Remains,
     reason: &str,
     last_resort: bool,
+    purpose: Purpose,
 ) -> Result<(), KernelError> {
     let Some(place) = &state.emergency else {
         return Err(KernelError::new("keep state in memory").because("no place is known for it"));
@@ -230,6 +214,7 @@ pub(super) fn begin(
         since: Timestamp::now(),
         reason: reason.to_owned(),
         last_resort,
+        provisional: (purpose == Purpose::Apply).then(|| state.highest_number()),
     };
     let history = remains.history.iter().filter(|_| !last_resort);
     copy(history, remains, &unfinished)
@@ -238,7 +223,10 @@ pub(super) fn begin(
             error.try_this("make room there, or choose another place with --run-dir")
         })?;
     // From here on it is in the place of the other one.
-    fs::rename(&unfinished, place).map_err(beginning)
+    fs::rename(&unfinished, place).map_err(beginning)?;
+    let is_provisional = purpose == Purpose::Apply;
+    state.begun.store(is_provisional, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Writes what can still be read of the state to where it lies in an emergency.
@@ -257,46 +245,89 @@ fn copy<'c>(
     }
 }
 
-/// Ends an emergency that has come to nothing.
+/// Ends an emergency that has come to nothing. One whose generation is attached somewhere, and
+/// could not be taken back, stays.
 pub(super) fn abandon(state: &StateDir) {
-    if let Some(place) = &state.emergency {
-        // What is left is an emergency still, and says why.
-        let _ = files::clear(place);
-    }
+    state.begun.store(false, Ordering::Relaxed);
+    let _ = settle(state);
 }
 
-/// Ends an emergency, if there is one: what lies in memory is written to the disk.
+/// Ends an emergency whose `apply` was ended before it committed anything: if nothing of it is
+/// attached, or if the state on the disk can be used again. The caller holds the lock.
 ///
 /// # Errors
-/// The disk cannot be written to; then it goes on.
-pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
+/// The place in memory cannot be removed, or what it knows not written to the disk.
+pub(super) fn settle(state: &StateDir) -> Result<(), KernelError> {
     let Some(place) = state.emergency.as_ref().filter(|place| place.exists()) else {
         return Ok(());
     };
+    let Some(before) = provisional(place).filter(|_| !state.begun.load(Ordering::Relaxed)) else {
+        return Ok(());
+    };
+    if is_unused(place) {
+        return files::discard(place);
+    }
+    let own = StateDir::new(place.clone());
+    let is_newer = |last: &Committed| last.generation > before;
+    let is_sound = || {
+        let remains = state.remains();
+        matches!(remains.last, Last::Found) && remains.damaged.is_empty()
+    };
+    if own.history()?.first().is_some_and(is_newer) || !is_sound() {
+        return Ok(());
+    }
+    let disk = StateDir::new(state.durable.clone());
+    for record in own.records()? {
+        disk.write_record(&record)?;
+    }
+    files::discard(place)
+}
+
+/// Ends an emergency, if there is one: what lies in memory is written to the disk. What is set
+/// aside there is `told`, also where it goes on.
+///
+/// # Errors
+/// The disk cannot be written to; then it goes on.
+pub(super) fn end(state: &StateDir, told: &mut Vec<String>) -> Result<(), KernelError> {
+    let Some(place) = state.in_memory() else {
+        return Ok(());
+    };
     let (own, disk) = (
-        StateDir::new(place.clone()),
+        StateDir::new(place.to_owned()),
         StateDir::new(state.durable.clone()),
     );
     // What was asked for is what is looked after from now on, even if it cannot be kept.
     let why = place.join(WHY);
-    if let Some(emergency) = files::read::<Emergency>(&why)?
-        && emergency.last_resort
+    if let Some(emergency) = state.emergency()
+        && (emergency.last_resort || emergency.provisional.is_some())
     {
-        let last_resort = false;
-        files::write(
-            &why,
-            &Emergency {
-                last_resort,
-                ..emergency
-            },
-        )?;
+        let emergency = Emergency {
+            last_resort: false,
+            provisional: None,
+            ..emergency
+        };
+        files::write(&why, &emergency)?;
     }
-    // Until something is committed there again, what is set aside says that something was.
-    for (path, _) in disk.remains().damaged {
-        set_aside(&disk.durable, &path)?;
+    state.begun.store(false, Ordering::Relaxed);
+    let damaged = disk.remains().damaged;
+    let history = disk.durable.join(HISTORY);
+    // Nothing can be written below it. An empty history beside what is set aside is a lost one.
+    let mut set_aside = |path: &Path, reason: &str| -> Result<(), KernelError> {
+        set_aside(&disk.durable, path)?;
+        let aside = disk.set_aside();
+        told.push(format!("{reason}; it was set aside in {}", aside.display()));
+        Ok(())
+    };
+    if let Some((path, reason)) = damaged.iter().find(|(path, _)| *path == history) {
+        set_aside(path, reason)?;
     }
+    // What is damaged says that something was committed, until something newer is kept: the
+    // newest is written before any of that goes, and before any older one.
     for committed in own.history()? {
         disk.keep(&committed)?;
+    }
+    for (path, reason) in damaged.iter().filter(|(path, _)| *path != history) {
+        set_aside(path, reason)?;
     }
     let records = own.records()?;
     for record in &records {
@@ -308,69 +339,5 @@ pub(super) fn end(state: &StateDir) -> Result<(), KernelError> {
             disk.remove_record(old.generation)?;
         }
     }
-    let old = place.with_extension("old");
-    files::clear(&old)?;
-    fs::rename(place, &old)
-        .map_err(|error| KernelError::new(format!("remove {}", place.display())).because(error))?;
-    files::clear(&old)
-}
-
-/// Moves a file, or whatever it is, to where nobody reads it.
-fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
-    let moving = |error: std::io::Error| {
-        KernelError::new(format!("set {} aside", path.display()))
-            .because(error)
-            .try_this("move it away by hand, and apply the policy once more")
-    };
-    let aside = state_dir.join(DAMAGED);
-    DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(&aside)
-        .map_err(moving)?;
-    let below = path.strip_prefix(state_dir).unwrap_or(path).iter();
-    let name = below.map(OsStr::to_string_lossy).collect::<Vec<_>>();
-    let name = format!("{}.{}", name.join("-"), Timestamp::now().as_millisecond());
-    fs::rename(path, aside.join(name)).map_err(moving)?;
-    File::open(&aside)
-        .and_then(|aside| aside.sync_all())
-        .map_err(moving)
-}
-
-/// What can be read of a directory's numbered files, the newest first, and their numbers, if
-/// those can be told; what cannot is `damaged`.
-fn readable<T: DeserializeOwned>(
-    directory: &Path,
-    damaged: &mut Vec<(PathBuf, String)>,
-    says: impl Fn(&T) -> (u32, u64),
-) -> (Vec<T>, Option<Vec<u64>>) {
-    let files = match files::numbered(directory) {
-        Ok(files) => files,
-        Err(error) => {
-            damaged.push((directory.to_owned(), reason(error)));
-            return (Vec::new(), None);
-        }
-    };
-    let mut found = Vec::new();
-    let mut numbers = Vec::new();
-    for (number, path) in files.into_iter().rev() {
-        numbers.push(number);
-        let value = files::read::<T>(&path).and_then(|value| {
-            if let Some(value) = &value {
-                let (version, generation) = says(value);
-                files::check_version(&path, version, VERSION)?;
-                files::check_number(&path, number, generation)?;
-            }
-            Ok(value)
-        });
-        match value {
-            Ok(value) => found.extend(value),
-            Err(error) => damaged.push((path, reason(error))),
-        }
-    }
-    (found, Some(numbers))
-}
-
-fn reason(error: KernelError) -> String {
-    error.without_remedy().to_string()
+    files::discard(place)
 }

@@ -34,7 +34,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, KernelError> {
 }
 
 /// The highest number that a file of a generation has: no host comes near it.
-const HIGHEST: u64 = u64::MAX >> 1;
+pub(super) const HIGHEST: u64 = u64::MAX >> 1;
 
 /// The files of a directory that are named by a number and whole, with their numbers. What
 /// bears a number beyond all others is none of them.
@@ -213,6 +213,23 @@ pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     }
 }
 
+/// The same in one step: what is half removed is not in its place any more.
+pub(super) fn discard(path: &Path) -> Result<(), KernelError> {
+    let old = discarded(path);
+    clear(&old)?;
+    match fs::rename(path, &old) {
+        Ok(()) => clear(&old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // What cannot be moved, a mount point say, may still be emptied.
+        Err(_) => clear(path),
+    }
+}
+
+/// Where [`discard`] moves it.
+pub(super) fn discarded(path: &Path) -> PathBuf {
+    path.with_extension("old")
+}
+
 /// Fails unless a file is of the `expected` version.
 pub(super) fn check_version(path: &Path, version: u32, expected: u32) -> Result<(), KernelError> {
     if version == expected {
@@ -311,6 +328,24 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_half_removed_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history");
+        let old = discarded(&path);
+        discard(&path).unwrap();
+        // What was left by one that was ended is in nobody's way.
+        for place in [&path, &old] {
+            fs::create_dir(place).unwrap();
+            fs::write(place.join("7.json"), "").unwrap();
+        }
+        discard(&path).unwrap();
+        assert!(!path.exists() && !old.exists());
+        fs::write(&path, "").unwrap();
+        discard(&path).unwrap();
+        assert!(!path.exists() && !old.exists());
     }
 
     #[test]

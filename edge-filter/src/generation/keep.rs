@@ -239,7 +239,7 @@ pub(super) fn follow_with(
 ) -> Result<Followed, KernelError> {
     locked(instance, || {
         let is_closed = |emergency: Emergency| emergency.last_resort;
-        if last_resort && !instance.state.emergency()?.is_some_and(is_closed) {
+        if last_resort && !instance.state.emergency().is_some_and(is_closed) {
             // Somebody has ended the emergency in the meantime.
             return Ok(Followed::Unchanged);
         }

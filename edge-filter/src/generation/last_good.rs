@@ -13,14 +13,16 @@ use std::sync::Arc;
 
 use super::Instance;
 use super::applied::Applied;
-use super::apply::Source;
+use super::apply::{Source, locked};
 use super::attached::{Trouble, attached};
-use super::emergency::{self, Emergency, Last, Remains};
+use super::emergency::{self, Emergency, Purpose};
 use super::history::Committed;
 use super::keep::{Followed, Standing, Wish, follow, follow_with, repair, standing};
 use super::passing::Passing;
 use super::plan::Overrides;
+use super::remains::{Last, Remains};
 use super::sites::Sites;
+use super::state_dir::StateDir;
 use crate::compile::budget::Budget;
 use crate::kernel::KernelError;
 use crate::kernel::device;
@@ -134,7 +136,8 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
 /// # Errors
 /// The kernel cannot be asked, or nothing can be enforced.
 pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, KernelError> {
-    if let Some(emergency) = instance.state.emergency()? {
+    settle(instance);
+    if let Some(emergency) = instance.state.emergency() {
         return match Ground::from(&emergency) {
             Ground::LastResort(reason) if is_kept(instance)? => {
                 Ok(Ready::on(Ground::Attached(reason)))
@@ -151,7 +154,7 @@ pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, Kern
             let Some(reason) = unusable(instance, &remains)? else {
                 return Ok(Ready::on(Ground::Committed));
             };
-            match emergency::begin(state, &remains, &reason, false) {
+            match emergency::begin(state, &remains, &reason, false, Purpose::Keep) {
                 Ok(()) => Ok(Ready::on(Ground::InMemory(reason))),
                 Err(error) => without_place(instance, management, &remains, &reason, error),
             }
@@ -159,10 +162,12 @@ pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, Kern
         Last::Lost(reason) if is_enforced(instance, &remains)? => {
             Ok(Ready::on(Ground::Attached(reason.clone())))
         }
-        Last::Lost(reason) => match emergency::begin(state, &remains, reason, true) {
-            Ok(()) => close(instance, management, reason.clone()),
-            Err(error) => without_place(instance, management, &remains, reason, error),
-        },
+        Last::Lost(reason) => {
+            match emergency::begin(state, &remains, reason, true, Purpose::Keep) {
+                Ok(()) => close(instance, management, reason.clone()),
+                Err(error) => without_place(instance, management, &remains, reason, error),
+            }
+        }
     }
 }
 
@@ -182,7 +187,7 @@ fn without_place(
             pins: instance.pins.clone(),
             state: place.instead_of(&instance.state),
         };
-        emergency::begin(&passing.state, remains, reason, is_lost).ok()?;
+        emergency::begin(&passing.state, remains, reason, is_lost, Purpose::Keep).ok()?;
         Some((place, passing))
     });
     let Some((_place, passing)) = taken else {
@@ -219,7 +224,7 @@ pub fn follow_anyway(instance: &Instance, wish: Wish<'_>) -> Result<Followed, Ke
         Ok(followed) => return Ok(followed),
         Err(error) => error,
     };
-    if instance.state.emergency()?.is_some() {
+    if instance.state.emergency().is_some() {
         return Err(error);
     }
     let remains = instance.state.remains();
@@ -229,8 +234,13 @@ pub fn follow_anyway(instance: &Instance, wish: Wish<'_>) -> Result<Followed, Ke
     let Some(reason) = damage.or_else(|| room().map(|error| error.to_string())) else {
         return Err(error);
     };
-    emergency::begin(&instance.state, &remains, &reason, is_lost)?;
-    follow(instance, wish).inspect_err(|_| emergency::abandon(&instance.state))
+    settle(instance);
+    emergency::begin(&instance.state, &remains, &reason, is_lost, Purpose::Apply)?;
+    let followed = follow(instance, wish);
+    if !matches!(followed, Ok(Followed::Applied(_))) {
+        emergency::abandon(&instance.state);
+    }
+    followed
 }
 
 /// Applies what a user asks for where files of the state directory may be damaged: they are
@@ -243,7 +253,7 @@ pub(super) fn without_damage(
     apply: impl FnOnce() -> Result<Applied, KernelError>,
 ) -> Result<Applied, KernelError> {
     let state = &instance.state;
-    let is_sound = state.emergency()?.is_some() || state.check_readable().is_ok();
+    let is_sound = state.emergency().is_some() || state.check_readable().is_ok();
     if is_sound {
         return apply();
     }
@@ -252,17 +262,16 @@ pub(super) fn without_damage(
         return apply();
     };
     let is_lost = matches!(remains.last, Last::Lost(_));
-    emergency::begin(state, &remains, reason, is_lost)?;
-    let mut applied = apply().inspect_err(|_| emergency::abandon(state))?;
-    // Else a warning says why it goes on.
-    if state.emergency()?.is_none() {
-        let aside = state.set_aside().display().to_string();
-        let damaged = remains.damaged.iter();
-        applied
-            .warnings
-            .extend(damaged.map(|(_, reason)| format!("{reason}; it was set aside in {aside}")));
+    emergency::begin(state, &remains, reason, is_lost, Purpose::Apply)?;
+    apply().inspect_err(|_| emergency::abandon(state))
+}
+
+/// Does away with what an `apply` that was ended has left in memory.
+fn settle(instance: &Instance) {
+    if instance.state.has_provisional() {
+        // Whoever holds the lock is at work: it is theirs. What is left is told of by what follows.
+        let _ = locked(instance, || Ok(()));
     }
-    Ok(applied)
 }
 
 /// Why the state directory cannot be used, though what was committed last can be read; what
@@ -300,12 +309,13 @@ fn is_enforced(instance: &Instance, remains: &Remains) -> Result<bool, KernelErr
 /// Whether what is attached is still what was there before the emergency: an `apply` that was
 /// to end it was ended itself.
 fn is_kept(instance: &Instance) -> Result<bool, KernelError> {
-    let is_closed = instance
-        .state
-        .history()?
-        .iter()
-        .any(|last| last.last_resort);
+    let is_closed = is_closed(&instance.state.history()?);
     Ok(!is_closed && is_enforced(instance, &instance.state.remains())?)
+}
+
+/// Whether the policy of last resort is enforced, by what was committed.
+fn is_closed(history: &[Committed]) -> bool {
+    history.iter().any(|last| last.last_resort)
 }
 
 /// Enforces the policy of last resort, as it is for the devices and the management rules of
@@ -408,6 +418,17 @@ impl From<&Emergency> for Ground {
 }
 
 impl Ground {
+    /// What an emergency has to say of what is enforced: one of last resort begins before that
+    /// is, and where what is attached stays it never is.
+    pub(super) fn of(emergency: &Emergency, state: &StateDir) -> Self {
+        match Self::from(emergency) {
+            Self::LastResort(reason) if !is_closed(&state.history().unwrap_or_default()) => {
+                Self::Attached(reason)
+            }
+            ground => ground,
+        }
+    }
+
     /// What is wrong and what to do about it; none if all is well.
     #[must_use]
     pub fn in_words(&self) -> Option<String> {

@@ -40,6 +40,7 @@ pub mod proposal;
 mod reading;
 pub mod record;
 mod recorded;
+mod remains;
 mod reserve;
 pub mod rollback;
 pub mod rules;

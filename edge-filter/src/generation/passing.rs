@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::unistd::mkdtemp;
 
@@ -30,8 +31,9 @@ impl Passing {
     /// The same state, but that an emergency lies here.
     pub(super) fn instead_of(&self, state: &StateDir) -> StateDir {
         StateDir {
+            durable: state.durable.clone(),
             emergency: Some(self.path.join("state")),
-            ..state.clone()
+            begun: Arc::default(),
         }
     }
 }

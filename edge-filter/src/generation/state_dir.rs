@@ -10,6 +10,8 @@
 //! ([`super::emergency`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde::de::DeserializeOwned;
 
@@ -18,6 +20,7 @@ use super::files::{self, Staged};
 use super::history::Committed;
 use super::last_hits::LastHits;
 use super::record::{Record, Tally, VERSION};
+use super::remains::DAMAGED;
 use crate::kernel::KernelError;
 
 /// Where the state of an instance lies.
@@ -27,6 +30,8 @@ pub struct StateDir {
     pub(super) durable: PathBuf,
     /// The place in memory, which is there in an emergency alone.
     pub(super) emergency: Option<PathBuf>,
+    /// Whether this process has begun an emergency that is provisional.
+    pub(super) begun: Arc<AtomicBool>,
 }
 
 pub(super) const GENERATIONS: &str = "generations";
@@ -41,6 +46,7 @@ impl StateDir {
         Self {
             durable: path,
             emergency: None,
+            begun: Arc::default(),
         }
     }
 
@@ -56,10 +62,7 @@ impl StateDir {
 
     /// The directory in which the state lies now.
     pub(super) fn place(&self) -> &Path {
-        match &self.emergency {
-            Some(emergency) if emergency.exists() => emergency,
-            _ => &self.durable,
-        }
+        self.in_memory().unwrap_or(&self.durable)
     }
 
     /// The records of all generations that are not gone, the newest first.
@@ -165,7 +168,7 @@ impl StateDir {
 
     /// Where damaged files are set aside.
     pub(super) fn set_aside(&self) -> PathBuf {
-        self.durable.join(emergency::DAMAGED)
+        self.durable.join(DAMAGED)
     }
 
     /// When counters moved last; none if nobody watched, or if what is there cannot be read.
@@ -205,6 +208,11 @@ impl StateDir {
         for directory in [place, &place.join(GENERATIONS), &place.join(HISTORY)] {
             files::sweep(directory)?;
         }
+        // What `discard` did not come to the end of is in nobody's way.
+        let _ = files::clear(&files::discarded(&self.durable.join(HISTORY)));
+        if let Some(emergency) = &self.emergency {
+            let _ = files::clear(&files::discarded(emergency));
+        }
         Ok(())
     }
 
@@ -214,12 +222,13 @@ impl StateDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        // On the disk first: what cannot be removed there, the next boot finds again.
-        files::clear(&self.durable.join(HISTORY))?;
+        // On the disk first: what cannot be removed there, the next boot finds again. In one
+        // step: of half a history it would find an older policy.
+        files::discard(&self.durable.join(HISTORY))?;
         clear_present(&self.durable)?;
-        files::clear(&self.durable.join(emergency::DAMAGED))?;
+        files::clear(&self.durable.join(DAMAGED))?;
         match &self.emergency {
-            Some(emergency) => files::clear(emergency),
+            Some(emergency) => files::discard(emergency),
             None => Ok(()),
         }
     }
@@ -232,7 +241,7 @@ impl StateDir {
         for place in [Some(&self.durable), self.emergency.as_ref()] {
             let Some(place) = place else { continue };
             files::check_clearing(place)?;
-            for below in [HISTORY, GENERATIONS, emergency::DAMAGED] {
+            for below in [HISTORY, GENERATIONS, DAMAGED] {
                 let below = place.join(below);
                 if below.is_dir() {
                     files::check_clearing(&below)?;

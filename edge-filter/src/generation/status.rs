@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Instance;
 use super::attached::{Afterwards, Attached, as_word, attached, hook_of, newest, on_trial};
 use super::emergency::Emergency;
+use super::last_good::Ground;
 use super::plan::Absent;
 use super::reading::steadily;
 use super::record::{HookRecord, Record};
@@ -34,6 +35,9 @@ pub struct Status {
     pub flows: FlowStatus,
     /// Why state lies in memory; null if it lies in the state directory.
     pub emergency: Option<Emergency>,
+    /// What that means for what is enforced.
+    #[serde(skip)]
+    pub ground: Option<Ground>,
 }
 
 /// An enforced policy.
@@ -182,13 +186,22 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
         || Ok(FlowStatus::default()),
         |record| flows(instance, record),
     )?;
+    let emergency = instance.state.emergency();
+    let ground = emergency.as_ref();
+    let ground = ground.map(|emergency| Ground::of(emergency, &instance.state));
+    let emergency = emergency.map(|emergency| Emergency {
+        last_resort: matches!(ground, Some(Ground::LastResort(_))),
+        provisional: None,
+        ..emergency
+    });
     Ok(Status {
         policy,
         trial,
         absent: without_hook(absent, &hooks),
         hooks,
         flows,
-        emergency: instance.state.emergency()?,
+        emergency,
+        ground,
     })
 }
 

@@ -1,6 +1,10 @@
+use std::sync::Arc;
+
 use super::*;
-use crate::generation::record::PolicyRecord;
+use crate::generation::record::{PolicyRecord, Record};
+use crate::generation::remains::{DAMAGED, Last};
 use crate::generation::sites::Sites;
+use crate::generation::state_dir::TALLY;
 
 const POLICY: &str = "version: 1\nname: p\ninterfaces: {}\ndefault_action: drop\ngroups: []\n";
 
@@ -58,14 +62,14 @@ fn a_place_in_memory_that_takes_nothing_is_called_by_its_option() {
     let state = state.with_run_dir(&run, &directory.path().join("pins"));
     let on_disk = StateDir::new(state.durable.clone());
     on_disk.keep(&committed(7, POLICY)).unwrap();
-    let begun = begin(&state, &on_disk.remains(), "why", false);
+    let begun = begin(&state, &on_disk.remains(), "why", false, Purpose::Keep);
     let error = begun.unwrap_err().to_string();
     assert!(
         error.contains("too long") && error.contains("--run-dir"),
         "{error}"
     );
     assert!(!error.contains("--state-dir"), "{error}");
-    assert!(state.emergency().unwrap().is_none());
+    assert!(state.emergency().is_none());
 }
 
 #[test]
@@ -153,8 +157,8 @@ fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
     let remains = state.remains();
     assert!(matches!(remains.last, Last::Found));
     assert_eq!(remains.damaged.len(), 2);
-    begin(&state, &remains, "it burns", false).unwrap();
-    assert_eq!(state.emergency().unwrap().unwrap().reason, "it burns");
+    begin(&state, &remains, "it burns", false, Purpose::Keep).unwrap();
+    assert_eq!(state.emergency().unwrap().reason, "it burns");
     assert_eq!(fs::read(&tally).unwrap(), b"{");
     let numbers = |state: &StateDir| -> Vec<u64> {
         let history = state.history().unwrap().into_iter();
@@ -167,8 +171,8 @@ fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
     state.write_record(&record(8, POLICY)).unwrap();
     assert_eq!(state.highest_number(), 8);
 
-    end(&state).unwrap();
-    assert!(state.emergency().unwrap().is_none());
+    end(&state, &mut Vec::new()).unwrap();
+    assert!(state.emergency().is_none());
     assert_eq!(numbers(&state), [8, 7]);
     assert_eq!(state.records().unwrap().len(), 1);
     assert!(state.tally().is_ok());
@@ -182,13 +186,13 @@ fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
 fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let state = state(directory.path());
-    begin(&state, &state.remains(), "why", true).unwrap();
+    begin(&state, &state.remains(), "why", true, Purpose::Keep).unwrap();
     state.keep(&committed(8, POLICY)).unwrap();
     // Nothing can be written there, by root either.
     fs::remove_dir_all(&state.durable).unwrap();
     fs::write(&state.durable, "").unwrap();
-    end(&state).unwrap_err();
-    assert!(!state.emergency().unwrap().unwrap().last_resort);
+    end(&state, &mut Vec::new()).unwrap_err();
+    assert!(!state.emergency().unwrap().last_resort);
     assert_eq!(state.history().unwrap().len(), 1);
 }
 
@@ -196,12 +200,116 @@ fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
 fn an_emergency_of_last_resort_knows_no_history() {
     let directory = tempfile::tempdir().unwrap();
     let state = state(directory.path());
-    begin(&state, &state.remains(), "why", true).unwrap();
+    begin(&state, &state.remains(), "why", true, Purpose::Keep).unwrap();
     assert_eq!(state.history().unwrap().len(), 0);
-    assert!(state.emergency().unwrap().unwrap().last_resort);
+    assert!(state.emergency().unwrap().last_resort);
     // Numbers of the disk are not used again, whoever cannot read them.
     assert_eq!(state.highest_number(), 7);
     state.clear().unwrap();
-    assert!(state.emergency().unwrap().is_none());
+    assert!(state.emergency().is_none());
     assert!(matches!(state.remains().last, Last::Nothing));
+}
+
+#[test]
+fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let newest = state.durable.join("history/7.json");
+    fs::write(&newest, "{").unwrap();
+    begin(&state, &state.remains(), "why", true, Purpose::Keep).unwrap();
+    state.keep(&committed(8, POLICY)).unwrap();
+    // As on a disk that is full, the file beside it cannot be written.
+    let unfinished = state.durable.join("history/8.new");
+    fs::create_dir(&unfinished).unwrap();
+    end(&state, &mut Vec::new()).unwrap_err();
+    assert_eq!(fs::read(&newest).unwrap(), b"{");
+    let on_disk = StateDir::new(state.durable.clone());
+    assert!(matches!(on_disk.remains().last, Last::Lost(_)));
+    // A kill between the two steps: what is newer counts.
+    fs::remove_dir(&unfinished).unwrap();
+    on_disk.keep(&committed(8, POLICY)).unwrap();
+    assert!(matches!(on_disk.remains().last, Last::Found));
+    end(&state, &mut Vec::new()).unwrap();
+    assert!(matches!(on_disk.remains().last, Last::Found));
+    assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
+}
+
+#[test]
+fn an_older_policy_is_not_the_last_where_a_newer_one_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let file = state.durable.join("history/7.json");
+    fs::write(&file, "{").unwrap();
+    set_aside(&state.durable, &file).unwrap();
+    state.remove_record(7).unwrap();
+    let remains = state.remains();
+    assert!(matches!(remains.last, Last::Lost(_)), "{remains:?}");
+    // Its number is not given to another one, which would not be newer.
+    assert_eq!(state.highest_number(), 7);
+    state.keep(&committed(8, POLICY)).unwrap();
+    assert!(matches!(state.remains().last, Last::Found));
+}
+
+#[test]
+fn an_apply_that_was_ended_leaves_no_emergency_to_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let newest = state.durable.join("history/7.json");
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, "{").unwrap();
+    let others = || StateDir {
+        begun: Arc::default(),
+        ..state.clone()
+    };
+    begin(&state, &state.remains(), "why", true, Purpose::Apply).unwrap();
+    assert!(state.emergency().unwrap().last_resort);
+    // While it loads.
+    assert!(others().emergency().is_none());
+    assert_eq!(others().place(), state.durable);
+    // While it attaches, and after it was killed then.
+    state.write_record(&record(8, POLICY)).unwrap();
+    assert_eq!(others().records().unwrap().len(), 2);
+    let mut other = others();
+    settle(&other).unwrap();
+    assert!(other.emergency().is_some());
+    // When the file is there again, the emergency is over, and what is attached is known.
+    fs::write(&newest, whole).unwrap();
+    settle(&state).unwrap();
+    assert!(state.emergency().is_some(), "it is at work");
+    settle(&other).unwrap();
+    assert!(other.emergency().is_none());
+    assert_eq!(other.records().unwrap().len(), 2);
+    assert_eq!(other.history().unwrap().len(), 2);
+    // What was ended while it loaded is removed.
+    begin(&state, &state.remains(), "why", true, Purpose::Apply).unwrap();
+    other = others();
+    settle(&other).unwrap();
+    assert_eq!(files::list(&directory.path().join("run")).unwrap().len(), 0);
+    // What was committed stays.
+    begin(&state, &state.remains(), "why", true, Purpose::Apply).unwrap();
+    state.keep(&committed(9, POLICY)).unwrap();
+    settle(&others()).unwrap();
+    assert_eq!(others().history().unwrap()[0].generation, 9);
+    end(&others(), &mut Vec::new()).unwrap();
+    assert!(others().emergency().is_none());
+}
+
+#[test]
+fn an_emergency_that_does_not_say_why_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let place = state.emergency.clone().unwrap();
+    let why = place.join(WHY);
+    for last_resort in [false, true] {
+        begin(&state, &state.remains(), "why", last_resort, Purpose::Keep).unwrap();
+        fs::write(&why, "{").unwrap();
+        let found = state.emergency().unwrap();
+        assert!(found.reason.contains(WHY), "{}", found.reason);
+        assert_eq!(found.last_resort, last_resort);
+        fs::remove_file(&why).unwrap();
+        assert_eq!(state.emergency().unwrap().last_resort, last_resort);
+        state.keep(&committed(8, POLICY)).unwrap();
+        end(&state, &mut Vec::new()).unwrap();
+        assert!(state.emergency().is_none() && !place.exists());
+    }
 }

@@ -1,0 +1,165 @@
+//! What can still be read of the state on the disk, and where the rest is set aside.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::files;
+use super::history::Committed;
+use super::record::{Record, Tally, VERSION};
+use super::state_dir::{GENERATIONS, HISTORY, StateDir, TALLY};
+use crate::kernel::KernelError;
+
+/// Where what could not be read is set aside, in the state directory.
+pub(super) const DAMAGED: &str = "damaged";
+
+/// What can be read of the state on the disk.
+#[derive(Debug)]
+pub(super) struct Remains {
+    /// What was committed last.
+    pub(super) last: Last,
+    /// What cannot be read, and why.
+    pub(super) damaged: Vec<(PathBuf, String)>,
+    pub(super) history: Vec<Committed>,
+    pub(super) records: Vec<Record>,
+    pub(super) tally: Option<Tally>,
+}
+
+/// What was committed last.
+#[derive(Debug)]
+pub(super) enum Last {
+    /// Nothing: neither was anything ever, or it was detached.
+    Nothing,
+    /// A policy that can be enforced.
+    Found,
+    /// Something that cannot be read.
+    Lost(String),
+}
+
+impl StateDir {
+    /// Looks at all that lies on the disk.
+    pub(super) fn remains(&self) -> Remains {
+        let mut damaged = Vec::new();
+        let (history, numbers) = readable(&self.durable.join(HISTORY), &mut damaged, |committed| {
+            let Committed {
+                version,
+                generation,
+                ..
+            } = committed;
+            (*version, *generation)
+        });
+        let first_damage = damaged
+            .first()
+            .map(|(_, reason): &(_, String)| reason.clone());
+        let newest = numbers.as_deref().map(<[u64]>::first);
+        let aside = self.set_aside();
+        let is_aside = || format!("what was committed is set aside in {}", aside.display());
+        let last = match (newest, history.first()) {
+            (Some(None), _) => match files::list(&aside) {
+                Ok(found) if found.is_empty() => Last::Nothing,
+                Ok(_) => Last::Lost(is_aside()),
+                Err(error) => Last::Lost(reason(error)),
+            },
+            (Some(Some(newest)), _) if self.newest_aside() > Some(*newest) => {
+                Last::Lost(is_aside())
+            }
+            (Some(Some(newest)), Some(last)) if last.generation == *newest => {
+                match last.policy.read(last.generation) {
+                    Ok(_) => Last::Found,
+                    Err(error) => Last::Lost(reason(error)),
+                }
+            }
+            _ => Last::Lost(first_damage.unwrap_or_else(|| "its history is damaged".to_owned())),
+        };
+        let generations = self.durable.join(GENERATIONS);
+        let (records, _) = readable(&generations, &mut damaged, |record: &Record| {
+            (record.version, record.generation)
+        });
+        let path = self.durable.join(TALLY);
+        let tally = StateDir::new(self.durable.clone()).tally();
+        let tally = tally.map_err(|error| damaged.push((path, reason(error))));
+        Remains {
+            last,
+            damaged,
+            history,
+            records,
+            tally: tally.ok(),
+        }
+    }
+
+    /// The newest committed generation whose file is set aside. What is kept of any newer one
+    /// has taken its place.
+    pub(super) fn newest_aside(&self) -> Option<u64> {
+        let aside = files::list(&self.set_aside()).unwrap_or_default();
+        let numbers = aside.iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?;
+            let number = name.strip_prefix(HISTORY)?.strip_prefix('-')?;
+            number.split_once(".json.")?.0.parse().ok()
+        });
+        numbers.filter(|number| *number <= files::HIGHEST).max()
+    }
+}
+
+/// Moves a file, or whatever it is, to where nobody reads it.
+pub(super) fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
+    let moving = |error: std::io::Error| {
+        KernelError::new(format!("set {} aside", path.display()))
+            .because(error)
+            .try_this("move it away by hand, and apply the policy once more")
+    };
+    let aside = state_dir.join(DAMAGED);
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(&aside)
+        .map_err(moving)?;
+    let below = path.strip_prefix(state_dir).unwrap_or(path).iter();
+    let name = below.map(OsStr::to_string_lossy).collect::<Vec<_>>();
+    let name = format!("{}.{}", name.join("-"), Timestamp::now().as_millisecond());
+    fs::rename(path, aside.join(name)).map_err(moving)?;
+    File::open(&aside)
+        .and_then(|aside| aside.sync_all())
+        .map_err(moving)
+}
+
+/// What can be read of a directory's numbered files, the newest first, and their numbers, if
+/// those can be told; what cannot is `damaged`.
+fn readable<T: DeserializeOwned>(
+    directory: &Path,
+    damaged: &mut Vec<(PathBuf, String)>,
+    says: impl Fn(&T) -> (u32, u64),
+) -> (Vec<T>, Option<Vec<u64>>) {
+    let files = match files::numbered(directory) {
+        Ok(files) => files,
+        Err(error) => {
+            damaged.push((directory.to_owned(), reason(error)));
+            return (Vec::new(), None);
+        }
+    };
+    let mut found = Vec::new();
+    let mut numbers = Vec::new();
+    for (number, path) in files.into_iter().rev() {
+        numbers.push(number);
+        let value = files::read::<T>(&path).and_then(|value| {
+            if let Some(value) = &value {
+                let (version, generation) = says(value);
+                files::check_version(&path, version, VERSION)?;
+                files::check_number(&path, number, generation)?;
+            }
+            Ok(value)
+        });
+        match value {
+            Ok(value) => found.extend(value),
+            Err(error) => damaged.push((path, reason(error))),
+        }
+    }
+    (found, Some(numbers))
+}
+
+fn reason(error: KernelError) -> String {
+    error.without_remedy().to_string()
+}
