@@ -12,6 +12,10 @@ use edge_filter_tests::lab::trial::{
     FIRST, MOVED, OPEN, assert_tidy, await_reversal, generations, lab, refusal,
 };
 
+/// `internal` becomes `roamer`, and another device takes its name.
+const RENAMED: &str = "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
+     link add internal type veth peer name again\n";
+
 #[test]
 fn apply_rollback_and_detach_end_a_trial() -> Result<()> {
     let (lab, first, moved) = lab()?;
@@ -82,10 +86,7 @@ fn rollback_of_a_trial_knows_a_renamed_device() -> Result<()> {
     let (lab, first, moved) = lab()?;
     lab.apply(&first, Mode::Native)?;
     lab.try_out(&moved, Mode::Native, "120s")?;
-    lab.edge.ip(
-        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
-         link add internal type veth peer name again\n",
-    )?;
+    lab.edge.ip(RENAMED)?;
     lab.run(&["rollback"], 0)?;
     let filtered = lab.edge.devices()?;
     assert!(filtered["roamer"].is_some(), "{filtered:?}");
@@ -132,10 +133,7 @@ fn rollback_of_a_trial_keeps_a_renamed_device_beside_what_bears_its_name() -> Re
 fn rollback_knows_a_device_that_was_filtered_under_another_name_since() -> Result<()> {
     let (lab, first, moved) = lab()?;
     lab.apply(&first, Mode::Native)?;
-    lab.edge.ip(
-        "link set internal down\nlink set internal name roamer\nlink set roamer up\n\
-         link add internal type veth peer name again\n",
-    )?;
+    lab.edge.ip(RENAMED)?;
     let mut apply = lab.edge_filter(&["apply", "--interface", "internal=roamer"])?;
     expect_exit(apply.arg(&moved), 0)?;
     assert_eq!(lab.json(&["rollback"])?["restores"], 1);

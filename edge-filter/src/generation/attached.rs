@@ -12,7 +12,7 @@ use crate::kernel::attachment::{Attachment, Whereabouts};
 use crate::kernel::device;
 use crate::kernel::pins::Kind;
 use crate::kernel::site::Site;
-use crate::kernel::trial::{SinceBoot, successor_of};
+use crate::kernel::trial::{SinceBoot, Successor, successor_of};
 use crate::policy::Direction;
 
 /// Why a hook's mode is not known.
@@ -59,11 +59,16 @@ pub(super) struct Attached {
     pub(super) place: Option<Place>,
     /// The trial that its program belongs to.
     pub(super) trial: Option<OnTrial>,
-    /// Whether that is one of which no record tells, nor when it is over.
-    pub(super) is_lost_trial: bool,
+    /// The program that takes over after a trial.
+    pub(super) successor: Option<u32>,
 }
 
 impl Attached {
+    /// Whether its program is on trial and no record tells of it, nor when that is over.
+    pub(super) fn is_lost_trial(&self) -> bool {
+        self.successor.is_some() && self.place.is_none() && self.trial.is_none()
+    }
+
     /// The generation that decides there.
     pub(super) fn generation(&self) -> Option<u64> {
         let (generation, _) = self.place.as_ref()?;
@@ -131,21 +136,21 @@ fn place_of(records: &[Record], program_id: u32) -> Option<(&Record, &HookRecord
 /// Who decides somewhere, and the trial that the program there belongs to.
 type Decision = (Option<Place>, Option<OnTrial>);
 
-/// That of the program of `attachment`; none if no record tells of it.
+/// That of a program after which `next` decides, if it is on trial; nothing if no record tells
+/// of it.
 fn decides(
-    attachment: &Attachment,
     program_id: u32,
+    next: Option<Successor>,
     records: &[Record],
     now: SinceBoot,
-) -> Result<Option<Decision>, KernelError> {
+) -> Decision {
     let Some((record, hook)) = place_of(records, program_id) else {
-        return Ok(None);
+        return (None, None);
     };
     let own = (record.generation, hook.clone());
     let Some(trial) = record.trial else {
-        return Ok(Some((Some(own), None)));
+        return (Some(own), None);
     };
-    let next = successor_of(attachment.program()?.as_fd())?;
     let place = next
         .and_then(|next| place_of(records, next.id))
         .map(|(record, hook)| (record.generation, hook.clone()));
@@ -167,7 +172,7 @@ fn decides(
             Some((generation, HookRecord { passes, ..hook }))
         }
     };
-    Ok(Some((place, Some(on_trial))))
+    (place, Some(on_trial))
 }
 
 /// Whether a program is attached of which no record tells: then nobody knows what belongs to it.
@@ -248,10 +253,8 @@ pub(super) fn attached(
             Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
             Whereabouts::Nowhere => (Err(Trouble::of_unfiltered(&pin.device)), Vec::new()),
         };
-        let decides = decides(&attachment, program_id, records, now)?;
-        let is_lost_trial =
-            decides.is_none() && successor_of(attachment.program()?.as_fd())?.is_some();
-        let (place, trial) = decides.unwrap_or_default();
+        let next = successor_of(attachment.program()?.as_fd())?;
+        let (place, trial) = decides(program_id, next, records, now);
         attached.push(Attached {
             device: match whereabouts {
                 Whereabouts::On(device) => device.name,
@@ -264,7 +267,7 @@ pub(super) fn attached(
             ahead,
             place,
             trial,
-            is_lost_trial,
+            successor: next.map(|next| next.id),
         });
     }
     // In the order of the policy: as the newest record has them.

@@ -6,9 +6,9 @@ use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, attached, newest, on_trial};
-use super::plan::Overrides;
+use super::plan::{Overrides, add};
 use super::record::Record;
-use super::recorded::{add, plan_on_those_there, warn_of};
+use super::recorded::{plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
 
 /// Confirms the trial that is running.
@@ -51,7 +51,7 @@ fn none_running() -> KernelError {
 fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Record, KernelError> {
     let confirming = || KernelError::new(CONFIRMING);
     let trial = on_trial(attached).ok_or_else(|| {
-        if attached.iter().any(|link| link.is_lost_trial) {
+        if attached.iter().any(Attached::is_lost_trial) {
             return confirming()
                 .because("no record tells what is on trial, nor until when")
                 .try_this(

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Instance;
 use super::attached::enforces_everywhere;
 use super::files::Staged;
+use super::plan::add;
 use super::record::{PolicyRecord, Record, VERSION, is_false};
 use super::sites::Sites;
 use crate::kernel::KernelError;
@@ -49,10 +50,7 @@ impl Committed {
     pub(super) fn of(record: &Record, before: Option<u64>) -> Self {
         let mut devices: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hook in &record.hooks {
-            let of_role = devices.entry(hook.interface.clone()).or_default();
-            if !of_role.contains(&hook.device) {
-                of_role.push(hook.device.clone());
-            }
+            add(&mut devices, &hook.interface, &hook.device);
         }
         for (role, absent) in &record.absent {
             let of_role = devices.entry(role.clone()).or_default();

@@ -19,7 +19,7 @@ use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, OnTrial, attached, on_trial};
 use super::emergency::Emergency;
-use super::plan::{Absent, Overrides, plan_but_for};
+use super::plan::{Absent, Overrides, add, plan_but_for};
 use super::reading::steadily;
 use super::record::{PolicyRecord, Record, TrialRecord};
 use super::sites::Sites;
@@ -341,9 +341,8 @@ impl Intent {
         diagnostics: bool,
     ) -> Result<Applied, KernelError> {
         let policy = self.policy.read(self.generation)?;
-        let devices: Overrides = self.devices.clone().into_iter().collect();
         // It had room when it was applied.
-        let (plans, absent) = plan_but_for(&policy, &devices, Budget::UNLIMITED, leaves)?;
+        let (plans, absent) = plan_but_for(&policy, &self.devices, Budget::UNLIMITED, leaves)?;
         let source = Source {
             policy: &policy,
             text: &self.policy.text,
@@ -409,7 +408,7 @@ impl Intent {
                 let (own, others): (Vec<_>, Vec<_>) = filtered
                     .map(|link| match link.generation() {
                         // It may be of any generation.
-                        None if knows_nothing && !link.is_lost_trial => self.generation,
+                        None if knows_nothing && !link.is_lost_trial() => self.generation,
                         generation => generation.unwrap_or(UNKNOWN),
                     })
                     .partition(|generation| *generation == self.generation);
@@ -476,13 +475,6 @@ fn running<'r>(records: &'r [Record], attached: &[Attached], committed: u64) -> 
     records
         .iter()
         .find(|record| record.generation == trial.generation)
-}
-
-fn add(devices: &mut Absent, role: &str, name: &str) {
-    let of_role = devices.entry(role.to_owned()).or_default();
-    if !of_role.iter().any(|known| known == name) {
-        of_role.push(name.to_owned());
-    }
 }
 
 /// Whether both name the same devices for each role, in whatever order.

@@ -1,6 +1,6 @@
 //! Which devices get which tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::compile::TableImage;
 use crate::compile::budget::{Budget, compile_all};
@@ -22,10 +22,18 @@ pub struct HookPlan {
 }
 
 /// The devices of each role, where the command line names them.
-pub type Overrides = HashMap<String, Vec<String>>;
+pub type Overrides = BTreeMap<String, Vec<String>>;
 
 /// The devices of each role that are to be filtered as soon as they are there.
 pub type Absent = BTreeMap<String, Vec<String>>;
+
+/// Adds a device to those of a role, unless it is among them.
+pub(super) fn add(devices: &mut BTreeMap<String, Vec<String>>, role: &str, name: &str) {
+    let of_role = devices.entry(role.to_owned()).or_default();
+    if !of_role.iter().any(|known| known == name) {
+        of_role.push(name.to_owned());
+    }
+}
 
 /// What `policy` enforces on this machine: the hooks of `docs/verdicts.md` §15.
 ///

@@ -43,11 +43,3 @@ pub(super) fn warn_of(absent: &Absent, mut applied: Applied) -> Applied {
     }
     applied
 }
-
-/// Adds a device to those of a role, unless it is among them.
-pub(super) fn add(devices: &mut Overrides, role: &str, name: &str) {
-    let of_role = devices.entry(role.to_owned()).or_default();
-    if !of_role.iter().any(|known| known == name) {
-        of_role.push(name.to_owned());
-    }
-}

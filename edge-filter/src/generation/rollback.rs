@@ -1,7 +1,6 @@
 //! Back to a policy that was enforced before.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::AsFd;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,12 +11,10 @@ use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Afterwards, Attached, OnTrial, attached, newest, on_trial, present_names};
 use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
-use super::plan::Overrides;
+use super::plan::{Overrides, add};
 use super::record::{PolicyRecord, Record};
-use super::recorded::{add, plan_on_those_there, warn_of};
+use super::recorded::{plan_on_those_there, warn_of};
 use crate::kernel::KernelError;
-use crate::kernel::attachment::{Attachment, Whereabouts};
-use crate::kernel::trial::successor_of;
 
 /// Where to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +95,7 @@ pub fn rollback(instance: &Instance, goal: Goal) -> Result<RolledBack, KernelErr
         let record = records
             .iter()
             .find(|record| record.generation == target.generation);
-        let held =
-            record.map_or_else(|| Ok(BTreeMap::new()), |record| held_by(instance, record))?;
+        let held = record.map_or_else(BTreeMap::new, |record| held_by(&attached, record));
         let devices = devices(target, &present_names(instance, &records)?, &held);
         let (plans, absent) = plan_on_those_there(&policy, &devices, &attached)?;
         let source = Source {
@@ -127,8 +123,7 @@ fn ahead(records: &[Record], attached: &[Attached], history: &[Committed]) -> us
         let is_apply = newest.restores.is_none() && newest.repairs.is_none();
         newest.generation > committed && is_apply
     });
-    let is_tried_out =
-        on_trial(attached).is_some() || attached.iter().any(|link| link.is_lost_trial);
+    let is_tried_out = on_trial(attached).is_some() || attached.iter().any(Attached::is_lost_trial);
     usize::from(is_unfinished || is_tried_out)
 }
 
@@ -145,20 +140,14 @@ fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]
 
 /// The devices where the generation of `record` decides, or does after a trial, by the names
 /// that they have now, each with its role.
-fn held_by(instance: &Instance, record: &Record) -> Result<BTreeMap<String, String>, KernelError> {
-    let mut held = BTreeMap::new();
-    for pin in instance.pins.attachments()? {
-        let attachment = Attachment::open(&instance.pins, &pin)?;
-        let Whereabouts::On(device) = attachment.whereabouts()? else {
-            continue;
-        };
-        let next = successor_of(attachment.program()?.as_fd())?.map(|next| next.id);
-        let mut ids = next.into_iter().chain([attachment.program_id()?]);
-        if let Some(hook) = ids.find_map(|id| record.hook(id)) {
-            held.insert(device.name, hook.interface.clone());
-        }
-    }
-    Ok(held)
+fn held_by(attached: &[Attached], record: &Record) -> BTreeMap<String, String> {
+    let here = attached.iter().filter(|link| link.running.is_ok());
+    here.filter_map(|link| {
+        let mut ids = link.successor.into_iter().chain([link.program_id]);
+        let hook = ids.find_map(|id| record.hook(id))?;
+        Some((link.device.clone(), hook.interface.clone()))
+    })
+    .collect()
 }
 
 /// The devices of each role, by the names that they have now: a device that was renamed may

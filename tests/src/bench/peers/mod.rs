@@ -38,8 +38,8 @@ hook, has the policy's rules for what arrives, its protected sources, ARP and ne
 discovery, as rules or as one concatenated interval set for each family; iptables, in raw
 PREROUTING, has their IPv4 part; xdp-filter (native, policy deny) has the open ports without
 the networks, with TCP alone by its object for that, beside which stands edge-filter where it
-is asked for as little (TCP ports only). None of them looks for the faults of a frame that edge-filter looks for, and
-none is asked for replies.";
+is asked for as little (TCP ports only). None of them looks for the faults of a frame that
+edge-filter looks for, and none is asked for replies.";
 
 /// How many rules the policies have that differ in nothing else.
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
