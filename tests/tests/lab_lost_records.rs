@@ -14,7 +14,7 @@ use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::proposed::{CHANGES, NO_CHANGE, planned};
 use edge_filter_tests::lab::sample;
 use edge_filter_tests::lab::trial::{
-    FIRST, MOVED, OPEN, assert_tidy, await_reversal, lab, refusal, until_deadline,
+    FIRST, MOVED, OPEN, assert_tidy, await_reversal, generations, lab, refusal, until_deadline,
 };
 use serde_json::{Value, json};
 
@@ -277,6 +277,35 @@ fn a_first_trial_of_which_no_record_tells_can_be_ended() -> Result<()> {
             said.contains("none was committed\n") && said.contains("`edge-filter apply POLICY`"),
             "{said}"
         );
+    }
+    Ok(())
+}
+
+/// The same where it is damaged.
+#[test]
+fn a_first_trial_whose_record_is_damaged_can_be_ended() -> Result<()> {
+    for ends_it in ["detach", "apply"] {
+        let (lab, first, _) = lab()?;
+        lab.try_out(&first, Mode::Native, "1h")?;
+        damage(&lab, 1)?;
+        for command in ["status", "confirm", "rollback"] {
+            let said = refusal(&lab, &[command])?;
+            assert!(
+                said.contains("nothing was committed before it")
+                    && said.contains("`edge-filter apply POLICY` sets it aside")
+                    && said.contains("`edge-filter detach`")
+                    && !said.contains("--last-good"),
+                "{said}"
+            );
+        }
+        if ends_it == "apply" {
+            lab.apply(&first, Mode::Native)?;
+            assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [2]);
+            assert_tidy(&lab)?;
+        } else {
+            lab.run(&["detach"], 0)?;
+            assert_eq!(Probe::new(&lab)?.open()?, OPEN);
+        }
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use super::files::{self, Staged};
 use super::history::Committed;
 use super::last_hits::LastHits;
 use super::record::{Record, Tally, VERSION};
-use super::remains::DAMAGED;
+use super::remains::{DAMAGED, Last};
 use crate::kernel::KernelError;
 
 /// Where the state of an instance lies.
@@ -70,9 +70,28 @@ impl StateDir {
     /// # Errors
     /// A file cannot be read, or is of another version.
     pub fn records(&self) -> Result<Vec<Record>, KernelError> {
-        self.all(GENERATIONS, |record: &Record| {
+        let records = self.all(GENERATIONS, |record: &Record| {
             (record.version, record.generation)
+        });
+        records.map_err(|error| {
+            if self.is_damaged_trial() {
+                error.try_this(
+                    "nothing was committed before it: `edge-filter apply POLICY` sets it aside and \
+                     enforces a policy for good, `edge-filter detach` takes off what is attached; a \
+                     trial ends by itself, and then nothing is filtered",
+                )
+            } else {
+                error
+            }
         })
+    }
+
+    /// Whether a record is damaged, and nothing was committed: it can only be that of a trial.
+    fn is_damaged_trial(&self) -> bool {
+        let is_on_disk = self.in_memory().is_none();
+        is_on_disk
+            && files::list(&self.durable.join(GENERATIONS)).is_ok()
+            && matches!(self.remains().last, Last::Nothing)
     }
 
     /// The generations that have a record, in order, each with something that changes when
