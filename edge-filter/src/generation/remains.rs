@@ -91,6 +91,21 @@ impl StateDir {
         }
     }
 
+    /// The directories on the disk that tell what was committed last, in the order in which they
+    /// can go: what the first one says changes nothing as long as the other one is there.
+    pub(super) fn committed_places(&self) -> [PathBuf; 2] {
+        let (history, aside) = (self.durable.join(HISTORY), self.set_aside());
+        let is_aside_last = files::numbered(&history).is_ok_and(|history| {
+            let newest = history.last().map(|(number, _)| *number);
+            newest.is_none() || self.newest_aside() > newest
+        });
+        if is_aside_last {
+            [history, aside]
+        } else {
+            [aside, history]
+        }
+    }
+
     /// The newest committed generation whose file is set aside. What is kept of any newer one
     /// has taken its place.
     pub(super) fn newest_aside(&self) -> Option<u64> {

@@ -228,7 +228,9 @@ impl StateDir {
             files::sweep(directory)?;
         }
         // What `discard` did not come to the end of is in nobody's way.
-        let _ = files::clear(&files::discarded(&self.durable.join(HISTORY)));
+        for discarded in [self.durable.join(HISTORY), self.set_aside()] {
+            let _ = files::clear(&files::discarded(&discarded));
+        }
         if let Some(emergency) = &self.emergency {
             let _ = files::clear(&files::discarded(emergency));
         }
@@ -238,18 +240,18 @@ impl StateDir {
     /// Removes everything, also what cannot be read any more. The directory itself
     /// stays.
     ///
+    /// Whatever ends it in the middle, what was committed last is on the disk what it was, or
+    /// nothing. What lies in memory goes last: what cannot be removed from the disk, the next boot
+    /// finds again.
+    ///
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        // On the disk first: what cannot be removed there, the next boot finds again. In one
-        // step: of half a history it would find an older policy.
-        files::discard(&self.durable.join(HISTORY))?;
-        clear_present(&self.durable)?;
-        files::clear(&self.durable.join(DAMAGED))?;
-        match &self.emergency {
-            Some(emergency) => files::discard(emergency),
-            None => Ok(()),
+        for place in self.committed_places() {
+            files::discard(&place)?;
         }
+        clear_present(&self.durable)?;
+        self.emergency.as_deref().map_or(Ok(()), files::discard)
     }
 
     /// Fails if [`Self::clear`] would: that is to be known before anything is taken off.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::generation::record::{PolicyRecord, Record};
+use crate::generation::record::{PolicyRecord, Record, Tally};
 use crate::generation::remains::{DAMAGED, Last};
 use crate::generation::sites::Sites;
 use crate::generation::state_dir::TALLY;
@@ -232,6 +232,45 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     end(&state, &mut Vec::new()).unwrap();
     assert!(matches!(on_disk.remains().last, Last::Found));
     assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
+}
+
+/// Whatever was damaged, and set aside or not.
+#[test]
+fn a_detach_that_is_ended_leaves_what_was_committed_or_nothing() {
+    let (newest, older) = ("history/7.json", "history/6.json");
+    for (aside, damaged) in [
+        (None, None),
+        (Some(TALLY), None),
+        (Some(older), None),
+        (Some(newest), None),
+        (Some(HISTORY), None),
+        (None, Some(newest)),
+        (Some(TALLY), Some(newest)),
+        (Some(older), Some(newest)),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = state(directory.path());
+        state.write_tally(&Tally::default()).unwrap();
+        if let Some(file) = aside {
+            set_aside(&state.durable, &state.durable.join(file)).unwrap();
+        }
+        if let Some(file) = damaged {
+            fs::write(state.durable.join(file), "{").unwrap();
+        }
+        let last = || {
+            let remains = state.remains();
+            let newest = remains.history.first().map(|last| last.generation);
+            let is_found = matches!(remains.last, Last::Found);
+            let is_lost = matches!(remains.last, Last::Lost(_));
+            (is_lost, newest.filter(|_| is_found))
+        };
+        let before = last();
+        let [first, second] = state.committed_places();
+        files::discard(&first).unwrap();
+        assert_eq!(last(), before, "{aside:?} set aside, {damaged:?} damaged");
+        files::discard(&second).unwrap();
+        assert_eq!(last(), (false, None));
+    }
 }
 
 #[test]
