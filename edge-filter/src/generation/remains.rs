@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -121,12 +122,22 @@ impl StateDir {
 
 /// Moves a file, or whatever it is, to where nobody reads it.
 pub(super) fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
-    let moving = |error: std::io::Error| {
-        KernelError::new(format!("set {} aside", path.display()))
-            .because(error)
-            .try_this("move it away by hand, and apply the policy once more")
-    };
     let aside = state_dir.join(DAMAGED);
+    let moving = |error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                format!("{} is no directory: move that away", aside.display())
+            }
+            _ => format!("move {} away by hand", path.display()),
+        };
+        KernelError::new(format!(
+            "set {} aside in {}",
+            path.display(),
+            aside.display()
+        ))
+        .because(error)
+        .try_this(format!("{remedy}, and apply the policy once more"))
+    };
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)

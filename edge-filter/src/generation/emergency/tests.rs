@@ -234,6 +234,18 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
 }
 
+#[test]
+fn what_is_in_the_place_of_the_directory_for_damaged_files_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let aside = state.set_aside();
+    fs::write(&aside, "").unwrap();
+    let file = state.durable.join("generations/7.json");
+    let error = set_aside(&state.durable, &file).unwrap_err().to_string();
+    let named = format!("{} is no directory: move that away", aside.display());
+    assert!(error.contains(&named), "{error}");
+}
+
 /// Whatever was damaged, and set aside or not.
 #[test]
 fn a_detach_that_is_ended_leaves_what_was_committed_or_nothing() {
