@@ -221,7 +221,8 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     // As on a disk that is full, the file beside it cannot be written.
     let unfinished = state.durable.join("history/8.new");
     fs::create_dir(&unfinished).unwrap();
-    end(&state, &mut Vec::new()).unwrap_err();
+    let error = end(&state, &mut Vec::new()).unwrap_err();
+    assert!(error.starts_with("this is not kept"), "{error}");
     assert_eq!(fs::read(&newest).unwrap(), b"{");
     let on_disk = StateDir::new(state.durable.clone());
     assert!(matches!(on_disk.remains().last, Last::Lost(_)));
@@ -232,6 +233,27 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     end(&state, &mut Vec::new()).unwrap();
     assert!(matches!(on_disk.remains().last, Last::Found));
     assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_than_the_newest_keeps_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    fs::write(state.durable.join(TALLY), "{").unwrap();
+    begin(&state, &state.remains(), "why", false, Purpose::Keep).unwrap();
+    state.keep(&committed(8, POLICY)).unwrap();
+    let unfinished = state.durable.join("history/6.new");
+    fs::create_dir(&unfinished).unwrap();
+    let error = end(&state, &mut Vec::new()).unwrap_err();
+    assert!(
+        error.starts_with("this is kept where the next boot finds it, but not all")
+            && error.contains("history/6.json"),
+        "{error}"
+    );
+    let on_disk = StateDir::new(state.durable.clone()).remains();
+    assert!(matches!(on_disk.last, Last::Found));
+    assert_eq!(on_disk.history[0].generation, 8);
+    assert!(state.emergency().is_some());
 }
 
 #[test]
