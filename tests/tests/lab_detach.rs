@@ -2,11 +2,11 @@
 //! can be forgotten, and every failure says how things stand.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::Lab;
-use edge_filter_tests::lab::boot::{enforcing, filtered, last_good};
+use edge_filter_tests::lab::boot::{enforcing, filtered, last_good, state};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
@@ -80,5 +80,75 @@ fn what_is_not_ours_below_the_pin_root_keeps_nothing_committed() -> Result<()> {
     let (told, _) = last_good(&lab, 0)?;
     ensure!(told.contains("nothing was committed"), "{told}");
     assert_eq!(filtered(&lab)?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The system calls that remove files and directories, or move them, where there are such.
+const REMOVING: [&str; 3] = ["?unlink", "unlinkat", "?rename,?renameat,?renameat2"];
+
+/// `detach` that is killed by the so many-th of its calls that are `removing`; whether it was.
+fn detach_killed_at(lab: &Lab, removing: &str, call: u32) -> Result<bool> {
+    let detach = lab.edge_filter(&["detach"])?;
+    let mut traced = lab.edge.command_in("strace", &lab.mounts);
+    lab.places(&mut traced)
+        .args(["-f", "--quiet=all", "--output=/dev/null"])
+        .arg(format!("--trace={removing}"))
+        .arg(format!("--inject={removing}:signal=SIGKILL:when={call}"))
+        .arg(detach.get_program())
+        .args(detach.get_args());
+    Ok(!traced.output()?.status.success())
+}
+
+/// Has the second of two policies be enforced, beside a file that was set aside.
+fn enforce_beside_damage(lab: &Lab, [first, moved]: [&Path; 2]) -> Result<()> {
+    lab.apply(first, Mode::Native)?;
+    fs::write(state(lab, "tally.json"), "{ half")?;
+    lab.apply(moved, Mode::Native)?;
+    ensure!(fs::read_dir(state(lab, "damaged"))?.count() > 0);
+    Ok(())
+}
+
+/// What was committed last is enforced again, or nothing is; nothing older, and no policy of last
+/// resort. The same where the history is a file system of its own, which cannot be moved.
+#[test]
+fn a_detach_that_was_killed_leaves_what_was_committed_or_nothing() -> Result<()> {
+    for is_mounted in [false, true] {
+        let (lab, first, moved) = lab()?;
+        if is_mounted {
+            fs::create_dir_all(state(&lab, "history"))?;
+            let mut mount = lab.edge.command_in("mount", &lab.mounts);
+            mount.args(["-t", "tmpfs", "history"]);
+            expect_exit(mount.arg(lab.mounts.state_dir().join("history")), 0)?;
+        }
+        let mut left = [0, 0];
+        for removing in REMOVING {
+            for call in 1.. {
+                enforce_beside_damage(&lab, [&first, &moved])?;
+                let was_killed = detach_killed_at(&lab, removing, call)?;
+                let doing = || format!("{removing} {call}");
+                let (told, _) = last_good(&lab, 0).with_context(doing)?;
+                let is_open = told.contains("nothing was committed");
+                let expected = if is_open { OPEN } else { MOVED };
+                assert_eq!(Probe::new(&lab)?.open()?, expected, "{}: {told}", doing());
+                if !was_killed {
+                    ensure!(is_open, "{told}");
+                    break;
+                }
+                left[usize::from(is_open)] += 1;
+            }
+        }
+        // Before it had forgotten what was committed, and after that.
+        ensure!(left.iter().all(|kills| *kills > 0), "{left:?}");
+        println!(
+            "killed {} times, {} when it had forgotten",
+            left[0] + left[1],
+            left[1]
+        );
+        assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
+        let names = fs::read_dir(lab.mounts.outside("state/edge-filter"))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        ensure!(names.iter().all(|name| name == "history"), "{names:?}");
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
 use crate::generation::last_good::Ground;
 use crate::generation::status::{
-    AbsentDevice, FlowStatus, Status, TrialStatus, Trouble, runs_ahead, status,
+    AbsentDevice, FlowStatus, LostTrialStatus, Status, TrialStatus, Trouble, runs_ahead, status,
 };
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
@@ -40,12 +40,13 @@ fn in_words(status: &Status) -> String {
             }
         }
         None if status.hooks.is_empty() => return text + &nothing_in_words(&status.absent),
-        None if status.trial.is_some() => text.push_str("nothing is enforced\n\n"),
-        None => text
-            .push_str("programs are attached, but the state directory knows nothing of them\n\n"),
+        None => text = text + without_policy(status) + "\n\n",
     }
     if let Some(trial) = &status.trial {
         let _ = writeln!(text, "{}\n", trial_in_words(trial));
+    }
+    if let Some(trial) = &status.lost_trial {
+        let _ = writeln!(text, "{}\n", lost_trial_in_words(trial));
     }
     let mut table = table(
         &[
@@ -120,6 +121,20 @@ fn in_words(status: &Status) -> String {
     text
 }
 
+/// What is so where hooks are known, and no record tells what decides there.
+fn without_policy(status: &Status) -> &'static str {
+    let is_over = |passed: Option<bool>| passed == Some(true);
+    let trial = status.trial.as_ref().map(|trial| trial.passed);
+    let lost = status.lost_trial.as_ref().map(|trial| trial.passed);
+    if !is_over(trial) && !is_over(lost) {
+        "programs are attached, but the state directory knows nothing of them"
+    } else if status.hooks.iter().any(|hook| hook.filtered) {
+        "a policy that no record names is enforced"
+    } else {
+        "nothing is enforced"
+    }
+}
+
 /// Nothing is enforced; `committed` are the devices of what was committed last.
 fn nothing_in_words(committed: &[AbsentDevice]) -> String {
     if committed.is_empty() {
@@ -169,6 +184,27 @@ fn trial_in_words(trial: &TrialStatus) -> String {
         format!(
             "it is on trial until {confirm_deadline:.0}: from then on {then}; \
              `edge-filter confirm` keeps it, `edge-filter rollback` ends it now"
+        )
+    }
+}
+
+fn lost_trial_in_words(trial: &LostTrialStatus) -> String {
+    let LostTrialStatus {
+        confirm_deadline,
+        then,
+        ..
+    } = trial;
+    if trial.passed {
+        format!(
+            "a trial of which no record tells was over at {confirm_deadline:.0}: {then}, as before; \
+             `edge-filter apply` puts another policy in its place, and `edge-filter rollback` \
+             clears it away"
+        )
+    } else {
+        format!(
+            "a trial of which no record tells lasts until {confirm_deadline:.0}: from then on \
+             {then}; nobody can confirm it: `edge-filter apply POLICY` enforces a policy for good, \
+             `edge-filter rollback` ends it now"
         )
     }
 }

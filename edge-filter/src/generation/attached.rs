@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use serde::Serialize;
 
 use super::Instance;
+use super::lost_trial::LostTrial;
 use super::record::{HookRecord, Record};
 use crate::kernel::KernelError;
 use crate::kernel::attachment::{Attachment, Whereabouts};
@@ -59,14 +60,16 @@ pub(super) struct Attached {
     pub(super) place: Option<Place>,
     /// The trial that its program belongs to.
     pub(super) trial: Option<OnTrial>,
+    /// The same where no record names the program.
+    pub(super) lost_trial: Option<LostTrial>,
     /// The program that takes over after a trial.
     pub(super) successor: Option<u32>,
 }
 
 impl Attached {
-    /// Whether its program is on trial and no record tells of it, nor when that is over.
+    /// Whether its program is on trial and no record tells of it.
     pub(super) fn is_lost_trial(&self) -> bool {
-        self.successor.is_some() && self.place.is_none() && self.trial.is_none()
+        self.lost_trial.is_some()
     }
 
     /// The generation that decides there.
@@ -79,7 +82,8 @@ impl Attached {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let is_over = self.trial.is_some_and(|trial| trial.is_over);
         let passes = self.place.as_ref().is_some_and(|(_, hook)| hook.passes);
-        self.running.err().or(match (passes, is_over) {
+        let lost = self.lost_trial.as_ref().and_then(LostTrial::trouble);
+        self.running.err().or(lost).or(match (passes, is_over) {
             (false, _) => None,
             (true, false) => Some(Trouble::OpenOnTrial),
             (true, true) => Some(Trouble::TrialOver),
@@ -108,6 +112,15 @@ pub(super) enum Afterwards {
 }
 
 impl Afterwards {
+    /// What `next` is, which decides at `place` if a record tells.
+    fn of(next: Option<Successor>, place: Option<&Place>) -> Self {
+        match (place, next) {
+            (Some((generation, _)), _) => Self::Generation(*generation),
+            (None, Some(next)) if next.passes => Self::Nobody,
+            (None, _) => Self::Unknown,
+        }
+    }
+
     /// The same as a clause.
     pub(super) fn in_words(self) -> String {
         match self {
@@ -133,6 +146,12 @@ fn place_of(records: &[Record], program_id: u32) -> Option<(&Record, &HookRecord
         .find_map(|record| Some((record, record.hook(program_id)?)))
 }
 
+/// The hook of the program that takes over.
+fn place_after(records: &[Record], next: Successor) -> Option<Place> {
+    let (record, hook) = place_of(records, next.id)?;
+    Some((record.generation, hook.clone()))
+}
+
 /// Who decides somewhere, and the trial that the program there belongs to.
 type Decision = (Option<Place>, Option<OnTrial>);
 
@@ -151,17 +170,11 @@ fn decides(
     let Some(trial) = record.trial else {
         return (Some(own), None);
     };
-    let place = next
-        .and_then(|next| place_of(records, next.id))
-        .map(|(record, hook)| (record.generation, hook.clone()));
+    let place = next.and_then(|next| place_after(records, next));
     let on_trial = OnTrial {
         generation: record.generation,
         is_over: now >= trial.since_boot(),
-        afterwards: match (&place, next) {
-            (Some((generation, _)), _) => Afterwards::Generation(*generation),
-            (None, Some(next)) if next.passes => Afterwards::Nobody,
-            (None, _) => Afterwards::Unknown,
-        },
+        afterwards: Afterwards::of(next, place.as_ref()),
     };
     let place = match on_trial.afterwards {
         _ if !on_trial.is_over => Some(own),
@@ -253,8 +266,17 @@ pub(super) fn attached(
             Whereabouts::Elsewhere => (Err(Trouble::DeviceElsewhere), Vec::new()),
             Whereabouts::Nowhere => (Err(Trouble::of_unfiltered(&pin.device)), Vec::new()),
         };
-        let next = successor_of(attachment.program()?.as_fd())?;
-        let (place, trial) = decides(program_id, next, records, now);
+        let program = attachment.program()?;
+        let next = successor_of(program.as_fd())?;
+        let (mut place, trial) = decides(program_id, next, records, now);
+        let mut lost_trial = None;
+        if let (Some(next), None, None) = (next, &place, trial) {
+            let after = place_after(records, next);
+            let afterwards = Afterwards::of(Some(next), after.as_ref());
+            let lost = LostTrial::of(program.as_fd(), afterwards, now)?;
+            place = after.filter(|_| lost.is_over);
+            lost_trial = Some(lost);
+        }
         attached.push(Attached {
             device: match whereabouts {
                 Whereabouts::On(device) => device.name,
@@ -267,6 +289,7 @@ pub(super) fn attached(
             ahead,
             place,
             trial,
+            lost_trial,
             successor: next.map(|next| next.id),
         });
     }

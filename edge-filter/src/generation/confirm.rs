@@ -6,6 +6,7 @@ use super::Instance;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, attached, newest, on_trial};
+use super::lost_trial::LostTrial;
 use super::plan::{Overrides, add};
 use super::record::Record;
 use super::recorded::{plan_on_those_there, warn_of};
@@ -22,7 +23,7 @@ pub fn confirm(instance: &Instance) -> Result<Applied, KernelError> {
     locked(instance, || {
         let records = instance.state.records()?;
         let attached = attached(instance, &records)?;
-        let record = running(&records, &attached)?;
+        let record = running(instance, &records, &attached)?;
         let policy = record.policy.read(record.generation)?;
         let (plans, absent) = plan_on_those_there(&policy, &devices(record, &attached), &attached)?;
         let source = Source {
@@ -47,20 +48,40 @@ fn none_running() -> KernelError {
         .try_this("`edge-filter apply POLICY --confirm 60s` begins one")
 }
 
+/// No record tells of the trial; if it `is_first`, nothing was committed before it.
+fn unrecorded(trial: &LostTrial, is_first: bool) -> KernelError {
+    let because = if trial.is_over {
+        let decides = trial.afterwards.in_words();
+        format!("no record tells what was on trial; it is over, and {decides}")
+    } else {
+        "no record tells what is on trial".to_owned()
+    };
+    let before = if is_first {
+        "takes it off, since nothing was committed before it"
+    } else {
+        "enforces what was committed last"
+    };
+    KernelError::new(CONFIRMING)
+        .because(because)
+        .try_this(format!(
+            "`edge-filter apply POLICY` enforces a policy for good, and `edge-filter rollback` \
+             {before}"
+        ))
+}
+
 /// The record of the trial that can be confirmed.
-fn running<'r>(records: &'r [Record], attached: &[Attached]) -> Result<&'r Record, KernelError> {
+fn running<'r>(
+    instance: &Instance,
+    records: &'r [Record],
+    attached: &[Attached],
+) -> Result<&'r Record, KernelError> {
     let confirming = || KernelError::new(CONFIRMING);
-    let trial = on_trial(attached).ok_or_else(|| {
-        if attached.iter().any(Attached::is_lost_trial) {
-            return confirming()
-                .because("no record tells what is on trial, nor until when")
-                .try_this(
-                    "`edge-filter rollback` enforces what was committed last, and `edge-filter \
-                     apply POLICY` another policy",
-                );
-        }
-        none_running()
-    })?;
+    let Some(trial) = on_trial(attached) else {
+        return Err(match LostTrial::newest(attached) {
+            Some(lost) => unrecorded(&lost, instance.state.history()?.is_empty()),
+            None => none_running(),
+        });
+    };
     let record = records
         .iter()
         .find(|record| record.generation == trial.generation)

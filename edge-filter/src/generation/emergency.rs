@@ -287,8 +287,28 @@ pub(super) fn settle(state: &StateDir) -> Result<(), KernelError> {
 /// aside there is `told`, also where it goes on.
 ///
 /// # Errors
-/// The disk cannot be written to; then it goes on.
-pub(super) fn end(state: &StateDir, told: &mut Vec<String>) -> Result<(), KernelError> {
+/// The disk cannot be written to; then it goes on, and how things stand is said.
+pub(super) fn end(state: &StateDir, told: &mut Vec<String>) -> Result<(), String> {
+    let newest = state.history().ok().and_then(|history| {
+        let newest = history.first()?;
+        Some(newest.generation)
+    });
+    write_down(state, told).map_err(|error| {
+        let disk = StateDir::new(state.durable.clone()).remains();
+        let kept = disk.history.first().map(|kept| kept.generation);
+        if matches!(disk.last, Last::Found) && kept == newest {
+            format!(
+                "this is kept where the next boot finds it, but not all that belongs to it, which \
+                 lies in memory: {error}"
+            )
+        } else {
+            format!("this is not kept where the next boot finds it: {error}")
+        }
+    })
+}
+
+/// Does that.
+fn write_down(state: &StateDir, told: &mut Vec<String>) -> Result<(), KernelError> {
     let Some(place) = state.in_memory() else {
         return Ok(());
     };

@@ -213,15 +213,27 @@ pub(super) fn clear(path: &Path) -> Result<(), KernelError> {
     }
 }
 
-/// The same in one step: what is half removed is not in its place any more.
+/// The same in one step, wherever that works: what is half removed is not in its place any more.
 pub(super) fn discard(path: &Path) -> Result<(), KernelError> {
     let old = discarded(path);
     clear(&old)?;
     match fs::rename(path, &old) {
         Ok(()) => clear(&old),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // What cannot be moved, a mount point say, may still be emptied.
-        Err(_) => clear(path),
+        Err(_) => empty(path),
+    }
+}
+
+/// Removes what cannot be moved, a mount point say, with all that is in it. Of numbered files
+/// the newest goes last, and a directory that stays is empty.
+fn empty(path: &Path) -> Result<(), KernelError> {
+    for (_, older) in numbered(path).unwrap_or_default() {
+        clear(&older)?;
+    }
+    let cleared = clear(path);
+    match fs::read_dir(path).map(|mut left| left.next().is_none()) {
+        Ok(true) => Ok(()),
+        _ => cleared,
     }
 }
 
@@ -346,6 +358,22 @@ mod tests {
         fs::write(&path, "").unwrap();
         discard(&path).unwrap();
         assert!(!path.exists() && !old.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_emptied() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history");
+        fs::create_dir_all(path.join("notes")).unwrap();
+        for number in [7, 10, 9] {
+            write(&path.join(format!("{number}.json")), &number).unwrap();
+        }
+        empty(&path).unwrap();
+        assert!(!path.exists());
+        empty(&path).unwrap();
+        write(&path, &1).unwrap();
+        empty(&path).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod last_good;
 pub mod last_hits;
 pub mod lasting;
 mod leftovers;
+mod lost_trial;
 mod next;
 mod owner;
 mod passing;

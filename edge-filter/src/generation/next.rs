@@ -413,8 +413,7 @@ impl<'a> Next<'a> {
         }
         // What keeps up what was enforced is nobody's wish.
         if self.manner.repairs.is_none() && !self.manner.last_resort {
-            let ended = emergency::end(&instance.state, &mut self.warnings)
-                .map_err(|error| format!("this is not kept where the next boot finds it: {error}"));
+            let ended = emergency::end(&instance.state, &mut self.warnings);
             self.warnings.extend(ended.err());
         }
         released

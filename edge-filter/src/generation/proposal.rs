@@ -17,7 +17,7 @@ use super::last_hits::{LastHit, LastHits, Moment};
 use super::lasting::{Awaited, Lasting};
 use super::plan::HookPlan;
 use super::sites::Sites;
-use super::status::{HookStatus, Status, TrialStatus, status};
+use super::status::{HookStatus, LostTrialStatus, Status, TrialStatus, status};
 use crate::kernel::KernelError;
 use crate::kernel::counters::Count;
 use crate::policy::{Direction, Policy};
@@ -167,6 +167,8 @@ pub fn propose(
     let mut notes = Vec::new();
     if let Some(trial) = &status.trial {
         notes.push(of_trial(trial));
+    } else if let Some(trial) = &status.lost_trial {
+        notes.push(of_lost_trial(trial));
     } else if record.is_none() && !status.hooks.is_empty() {
         notes.push(
             "programs are attached, but the state directory knows nothing of them: all rules are \
@@ -192,7 +194,11 @@ pub fn propose(
         None => Watched::default(),
     };
     // Whatever is applied ends the trial, and holds for good.
-    let is_on_trial = status.trial.as_ref().is_some_and(|trial| !trial.passed);
+    let is_on_trial = status.trial.as_ref().is_some_and(|trial| !trial.passed)
+        || status
+            .lost_trial
+            .as_ref()
+            .is_some_and(|trial| !trial.passed);
     let changes =
         !(difference.is_empty() && devices.is_empty() && not_awaited.is_empty()) || is_on_trial;
     Ok(Proposal {
@@ -250,6 +256,29 @@ fn of_trial(trial: &TrialStatus) -> String {
         (true, None) => format!(
             "the trial of policy '{name}', generation {generation}, was over at \
              {confirm_deadline:.0}, and nothing was filtered before it: all rules are shown as new"
+        ),
+    }
+}
+
+/// The same where no record tells of it.
+fn of_lost_trial(trial: &LostTrialStatus) -> String {
+    let LostTrialStatus {
+        confirm_deadline,
+        then,
+        ..
+    } = trial;
+    match (trial.passed, trial.afterwards) {
+        (false, _) => format!(
+            "a trial of which no record tells lasts until {confirm_deadline:.0}, and from then on \
+             {then}: all rules are shown as new, and whatever is applied takes its place for good"
+        ),
+        (true, Some(decides)) => format!(
+            "a trial of which no record tells was over at {confirm_deadline:.0}: what is compared \
+             is generation {decides}, which decides again"
+        ),
+        (true, None) => format!(
+            "a trial of which no record tells was over at {confirm_deadline:.0}, and {then}: all \
+             rules are shown as new"
         ),
     }
 }

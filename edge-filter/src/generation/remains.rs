@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,21 @@ impl StateDir {
         }
     }
 
+    /// The directories on the disk that tell what was committed last, in the order in which they
+    /// can go: what the first one says changes nothing as long as the other one is there.
+    pub(super) fn committed_places(&self) -> [PathBuf; 2] {
+        let (history, aside) = (self.durable.join(HISTORY), self.set_aside());
+        let is_aside_last = files::numbered(&history).is_ok_and(|history| {
+            let newest = history.last().map(|(number, _)| *number);
+            newest.is_none() || self.newest_aside() > newest
+        });
+        if is_aside_last {
+            [history, aside]
+        } else {
+            [aside, history]
+        }
+    }
+
     /// The newest committed generation whose file is set aside. What is kept of any newer one
     /// has taken its place.
     pub(super) fn newest_aside(&self) -> Option<u64> {
@@ -106,12 +122,22 @@ impl StateDir {
 
 /// Moves a file, or whatever it is, to where nobody reads it.
 pub(super) fn set_aside(state_dir: &Path, path: &Path) -> Result<(), KernelError> {
-    let moving = |error: std::io::Error| {
-        KernelError::new(format!("set {} aside", path.display()))
-            .because(error)
-            .try_this("move it away by hand, and apply the policy once more")
-    };
     let aside = state_dir.join(DAMAGED);
+    let moving = |error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                format!("{} is no directory: move that away", aside.display())
+            }
+            _ => format!("move {} away by hand", path.display()),
+        };
+        KernelError::new(format!(
+            "set {} aside in {}",
+            path.display(),
+            aside.display()
+        ))
+        .because(error)
+        .try_this(format!("{remedy}, and apply the policy once more"))
+    };
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)

@@ -11,6 +11,7 @@ use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Afterwards, Attached, OnTrial, attached, newest, on_trial, present_names};
 use super::detach::{check_forgetting, release_all};
 use super::history::{self, Committed};
+use super::lost_trial::LostTrial;
 use super::plan::{Overrides, add};
 use super::record::{PolicyRecord, Record};
 use super::recorded::{plan_on_those_there, warn_of};
@@ -129,8 +130,13 @@ fn ahead(records: &[Record], attached: &[Attached], history: &[Committed]) -> us
 
 /// Whether nothing was filtered before the trial: everything passes after it, everything that
 /// is attached belongs to it, and what was committed last is no policy without hooks, whose
-/// counts go on.
+/// counts go on. Where no record tells of the trial, nothing may have been committed at all.
 fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]) -> bool {
+    let passes = |trial: LostTrial| trial.afterwards == Afterwards::Nobody;
+    let mut lost = attached.iter().map(|link| link.lost_trial);
+    if !attached.is_empty() && lost.all(|trial| trial.is_some_and(passes)) {
+        return history.is_empty();
+    }
     trial.is_some_and(|trial| trial.afterwards == Afterwards::Nobody)
         && attached.iter().all(|link| link.trial.is_some())
         && history
@@ -203,15 +209,13 @@ pub fn list(instance: &Instance) -> Result<Vec<HistoryEntry>, KernelError> {
 /// There is no such generation, or the state directory cannot be read.
 pub fn show(instance: &Instance, generation: u64) -> Result<Shown, KernelError> {
     let history = instance.state.history()?;
-    let found = history
-        .into_iter()
-        .find(|committed| committed.generation == generation);
-    let found = found.ok_or_else(|| not_kept(format!("show generation {generation}")))?;
+    let found = history::find(&history, generation);
+    let found = found.ok_or_else(|| not_kept(&history, format!("show generation {generation}")))?;
     Ok(Shown {
         generation,
         applied_at: found.applied_at,
-        devices: found.devices,
-        policy: found.policy,
+        devices: found.devices.clone(),
+        policy: found.policy.clone(),
     })
 }
 
@@ -229,11 +233,18 @@ fn target(history: &[Committed], goal: Goal, ahead: usize) -> Result<&Committed,
             format!("go back to generation {generation}"),
         ),
     };
-    found.ok_or_else(|| not_kept(doing))
+    found.ok_or_else(|| not_kept(history, doing))
 }
 
-fn not_kept(doing: String) -> KernelError {
-    KernelError::new(doing)
+fn not_kept(history: &[Committed], doing: String) -> KernelError {
+    let error = KernelError::new(doing);
+    if history.is_empty() {
+        return error.because("none was committed").try_this(
+            "`edge-filter apply POLICY` enforces a policy, and `edge-filter detach` takes off \
+             what is attached",
+        );
+    }
+    error
         .because("none was committed, or it is not kept any more")
         .try_this("`edge-filter rollback --list` shows those that are kept")
 }

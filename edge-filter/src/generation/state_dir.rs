@@ -20,7 +20,7 @@ use super::files::{self, Staged};
 use super::history::Committed;
 use super::last_hits::LastHits;
 use super::record::{Record, Tally, VERSION};
-use super::remains::DAMAGED;
+use super::remains::{DAMAGED, Last};
 use crate::kernel::KernelError;
 
 /// Where the state of an instance lies.
@@ -70,9 +70,28 @@ impl StateDir {
     /// # Errors
     /// A file cannot be read, or is of another version.
     pub fn records(&self) -> Result<Vec<Record>, KernelError> {
-        self.all(GENERATIONS, |record: &Record| {
+        let records = self.all(GENERATIONS, |record: &Record| {
             (record.version, record.generation)
+        });
+        records.map_err(|error| {
+            if self.is_damaged_trial() {
+                error.try_this(
+                    "nothing was committed before it: `edge-filter apply POLICY` sets it aside and \
+                     enforces a policy for good, `edge-filter detach` takes off what is attached; a \
+                     trial ends by itself, and then nothing is filtered",
+                )
+            } else {
+                error
+            }
         })
+    }
+
+    /// Whether a record is damaged, and nothing was committed: it can only be that of a trial.
+    fn is_damaged_trial(&self) -> bool {
+        let is_on_disk = self.in_memory().is_none();
+        is_on_disk
+            && files::list(&self.durable.join(GENERATIONS)).is_ok()
+            && matches!(self.remains().last, Last::Nothing)
     }
 
     /// The generations that have a record, in order, each with something that changes when
@@ -209,7 +228,9 @@ impl StateDir {
             files::sweep(directory)?;
         }
         // What `discard` did not come to the end of is in nobody's way.
-        let _ = files::clear(&files::discarded(&self.durable.join(HISTORY)));
+        for discarded in [self.durable.join(HISTORY), self.set_aside()] {
+            let _ = files::clear(&files::discarded(&discarded));
+        }
         if let Some(emergency) = &self.emergency {
             let _ = files::clear(&files::discarded(emergency));
         }
@@ -219,18 +240,18 @@ impl StateDir {
     /// Removes everything, also what cannot be read any more. The directory itself
     /// stays.
     ///
+    /// Whatever ends it in the middle, what was committed last is on the disk what it was, or
+    /// nothing. What lies in memory goes last: what cannot be removed from the disk, the next boot
+    /// finds again.
+    ///
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        // On the disk first: what cannot be removed there, the next boot finds again. In one
-        // step: of half a history it would find an older policy.
-        files::discard(&self.durable.join(HISTORY))?;
-        clear_present(&self.durable)?;
-        files::clear(&self.durable.join(DAMAGED))?;
-        match &self.emergency {
-            Some(emergency) => files::discard(emergency),
-            None => Ok(()),
+        for place in self.committed_places() {
+            files::discard(&place)?;
         }
+        clear_present(&self.durable)?;
+        self.emergency.as_deref().map_or(Ok(()), files::discard)
     }
 
     /// Fails if [`Self::clear`] would: that is to be known before anything is taken off.

@@ -7,6 +7,7 @@ use super::Instance;
 use super::attached::{Afterwards, Attached, as_word, attached, hook_of, newest, on_trial};
 use super::emergency::Emergency;
 use super::last_good::Ground;
+use super::lost_trial::LostTrial;
 use super::plan::Absent;
 use super::reading::steadily;
 use super::record::{HookRecord, Record};
@@ -22,11 +23,13 @@ pub use super::attached::Trouble;
 /// What is attached, as `status --json` prints it.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// The policy of the newest generation; null if nothing is enforced.
+    /// The policy of the newest generation; null if nothing is enforced, or no record tells what.
     pub policy: Option<EnforcedPolicy>,
     /// The trial that was begun last and is neither confirmed nor ended; null if there is
     /// none.
     pub trial: Option<TrialStatus>,
+    /// A trial of which no record tells; null if there is none.
+    pub lost_trial: Option<LostTrialStatus>,
     /// Every hook.
     pub hooks: Vec<HookStatus>,
     /// The devices that play a role and have no hook.
@@ -66,6 +69,23 @@ pub struct TrialStatus {
     pub hash: String,
     /// The number of the generation.
     pub generation: u64,
+    /// When it reverts by itself, or did.
+    pub confirm_deadline: Timestamp,
+    /// Whether that has passed.
+    pub passed: bool,
+    /// The generation that decides from then on; null if nothing is filtered then, or no record
+    /// tells.
+    pub afterwards: Option<u64>,
+    /// Whether anything is filtered from then on.
+    pub filtered_afterwards: bool,
+    /// What is so from then on, as a clause.
+    #[serde(skip)]
+    pub then: String,
+}
+
+/// A trial of which no record tells.
+#[derive(Debug, Serialize)]
+pub struct LostTrialStatus {
     /// When it reverts by itself, or did.
     pub confirm_deadline: Timestamp,
     /// Whether that has passed.
@@ -175,6 +195,8 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
             then: trial.afterwards.in_words(),
         })
     });
+    let lost_trial = LostTrial::newest(&attached);
+    let lost_trial = lost_trial.map(lost_trial_status).transpose()?;
     let absent = match newest {
         Some(record) => record.absent.clone(),
         None if attached.is_empty() => committed_devices(instance),
@@ -197,11 +219,22 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
     Ok(Status {
         policy,
         trial,
+        lost_trial,
         absent: without_hook(absent, &hooks),
         hooks,
         flows,
         emergency,
         ground,
+    })
+}
+
+fn lost_trial_status(trial: LostTrial) -> Result<LostTrialStatus, KernelError> {
+    Ok(LostTrialStatus {
+        confirm_deadline: trial.deadline()?,
+        passed: trial.is_over,
+        afterwards: trial.afterwards.generation(),
+        filtered_afterwards: trial.afterwards != Afterwards::Nobody,
+        then: trial.afterwards.in_words(),
     })
 }
 

@@ -93,13 +93,25 @@ pub struct ProgramFacts {
     pub verified_instructions: u32,
 }
 
-/// Whether the kernel calls a program so that lets everything pass: of a name it keeps no more
-/// than 15 bytes.
+/// The section of what a program on trial knows of that, and the map that it becomes.
+pub(super) const TRIAL: &str = ".data.trial";
+
+/// Whether the kernel calls a program so that lets everything pass.
 pub(super) fn is_passing(name: &str) -> bool {
+    is_named_as(Entry::Pass, name)
+}
+
+/// Whether it calls one so that lets everything pass as long as a trial lasts.
+pub(super) fn is_open(name: &str) -> bool {
+    is_named_as(Entry::Open, name)
+}
+
+/// Of a name the kernel keeps no more than 15 bytes.
+fn is_named_as(entry: Entry, name: &str) -> bool {
     const KEPT: usize = 15;
     [Direction::Inbound, Direction::Outbound]
         .iter()
-        .any(|direction| Entry::Pass.name(*direction).get(..KEPT) == Some(name))
+        .any(|direction| entry.name(*direction).get(..KEPT) == Some(name))
 }
 
 impl Entry {
@@ -398,7 +410,7 @@ impl LoadedProgram {
     /// # Panics
     /// Never: the object holds the section.
     pub fn set_deadline(&mut self, deadline: SinceBoot) -> Result<(), KernelError> {
-        let map = self.ebpf.map_mut(".data.trial");
+        let map = self.ebpf.map_mut(TRIAL);
         let mut trial: Array<_, [u64; 3]> = map
             .expect("the object holds the state of a trial")
             .try_into()

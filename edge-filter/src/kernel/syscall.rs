@@ -13,7 +13,7 @@ use std::path::Path;
 mod array;
 mod value;
 
-pub(super) use array::{program_array, program_in_array_of};
+pub(super) use array::{numbers_of, program_array, program_in_array_of};
 pub(super) use value::only_value;
 
 // enum bpf_cmd and friends, include/uapi/linux/bpf.h.

@@ -131,6 +131,33 @@ pub fn successor_of(program: BorrowedFd<'_>) -> Result<Option<Successor>, Kernel
     }))
 }
 
+/// What the kernel itself tells of a program on trial, whether or not a record does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course {
+    /// When it hands over.
+    pub deadline: SinceBoot,
+    /// Whether it lets everything pass until then.
+    pub is_open: bool,
+}
+
+/// The course of the trial that `program` is on.
+///
+/// # Errors
+/// It is on none, or the kernel refuses to tell.
+pub fn course_of(program: BorrowedFd<'_>) -> Result<Course, KernelError> {
+    let asking = |error| {
+        KernelError::new("ask the kernel when a trial is over")
+            .because(error)
+            .if_forbidden()
+    };
+    let numbers = syscall::numbers_of(program, object::TRIAL).map_err(asking)?;
+    let [deadline, ..] = numbers.ok_or_else(|| asking(io::ErrorKind::NotFound.into()))?;
+    Ok(Course {
+        deadline: SinceBoot(Duration::from_nanos(deadline)),
+        is_open: object::is_open(&syscall::program_name(program).map_err(asking)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

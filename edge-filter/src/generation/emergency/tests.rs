@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::generation::record::{PolicyRecord, Record};
+use crate::generation::record::{PolicyRecord, Record, Tally};
 use crate::generation::remains::{DAMAGED, Last};
 use crate::generation::sites::Sites;
 use crate::generation::state_dir::TALLY;
@@ -221,7 +221,8 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     // As on a disk that is full, the file beside it cannot be written.
     let unfinished = state.durable.join("history/8.new");
     fs::create_dir(&unfinished).unwrap();
-    end(&state, &mut Vec::new()).unwrap_err();
+    let error = end(&state, &mut Vec::new()).unwrap_err();
+    assert!(error.starts_with("this is not kept"), "{error}");
     assert_eq!(fs::read(&newest).unwrap(), b"{");
     let on_disk = StateDir::new(state.durable.clone());
     assert!(matches!(on_disk.remains().last, Last::Lost(_)));
@@ -232,6 +233,78 @@ fn a_disk_that_takes_nothing_keeps_what_is_damaged_in_its_place() {
     end(&state, &mut Vec::new()).unwrap();
     assert!(matches!(on_disk.remains().last, Last::Found));
     assert_eq!(files::list(&state.set_aside()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_than_the_newest_keeps_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    fs::write(state.durable.join(TALLY), "{").unwrap();
+    begin(&state, &state.remains(), "why", false, Purpose::Keep).unwrap();
+    state.keep(&committed(8, POLICY)).unwrap();
+    let unfinished = state.durable.join("history/6.new");
+    fs::create_dir(&unfinished).unwrap();
+    let error = end(&state, &mut Vec::new()).unwrap_err();
+    assert!(
+        error.starts_with("this is kept where the next boot finds it, but not all")
+            && error.contains("history/6.json"),
+        "{error}"
+    );
+    let on_disk = StateDir::new(state.durable.clone()).remains();
+    assert!(matches!(on_disk.last, Last::Found));
+    assert_eq!(on_disk.history[0].generation, 8);
+    assert!(state.emergency().is_some());
+}
+
+#[test]
+fn what_is_in_the_place_of_the_directory_for_damaged_files_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let aside = state.set_aside();
+    fs::write(&aside, "").unwrap();
+    let file = state.durable.join("generations/7.json");
+    let error = set_aside(&state.durable, &file).unwrap_err().to_string();
+    let named = format!("{} is no directory: move that away", aside.display());
+    assert!(error.contains(&named), "{error}");
+}
+
+/// Whatever was damaged, and set aside or not.
+#[test]
+fn a_detach_that_is_ended_leaves_what_was_committed_or_nothing() {
+    let (newest, older) = ("history/7.json", "history/6.json");
+    for (aside, damaged) in [
+        (None, None),
+        (Some(TALLY), None),
+        (Some(older), None),
+        (Some(newest), None),
+        (Some(HISTORY), None),
+        (None, Some(newest)),
+        (Some(TALLY), Some(newest)),
+        (Some(older), Some(newest)),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = state(directory.path());
+        state.write_tally(&Tally::default()).unwrap();
+        if let Some(file) = aside {
+            set_aside(&state.durable, &state.durable.join(file)).unwrap();
+        }
+        if let Some(file) = damaged {
+            fs::write(state.durable.join(file), "{").unwrap();
+        }
+        let last = || {
+            let remains = state.remains();
+            let newest = remains.history.first().map(|last| last.generation);
+            let is_found = matches!(remains.last, Last::Found);
+            let is_lost = matches!(remains.last, Last::Lost(_));
+            (is_lost, newest.filter(|_| is_found))
+        };
+        let before = last();
+        let [first, second] = state.committed_places();
+        files::discard(&first).unwrap();
+        assert_eq!(last(), before, "{aside:?} set aside, {damaged:?} damaged");
+        files::discard(&second).unwrap();
+        assert_eq!(last(), (false, None));
+    }
 }
 
 #[test]
