@@ -61,6 +61,8 @@ pub(super) struct Attached {
     pub(super) trial: Option<OnTrial>,
     /// The program that takes over after a trial.
     pub(super) successor: Option<u32>,
+    /// Whether that one lets everything pass.
+    pub(super) opens: bool,
 }
 
 impl Attached {
@@ -268,6 +270,7 @@ pub(super) fn attached(
             place,
             trial,
             successor: next.map(|next| next.id),
+            opens: next.is_some_and(|next| next.passes),
         });
     }
     // In the order of the policy: as the newest record has them.
