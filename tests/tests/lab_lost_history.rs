@@ -151,3 +151,19 @@ fn a_trial_is_confirmed_and_taken_back_over_a_damaged_history() -> Result<()> {
     assert_eq!(Probe::new(&lab)?.open()?, MOVED);
     Ok(())
 }
+
+#[test]
+fn status_tells_what_is_damaged() -> Result<()> {
+    let (lab, first, _) = lab()?;
+    lab.apply(&first, Mode::Native)?;
+    assert_eq!(lab.json(&["status"])?["damaged"], serde_json::json!([]));
+    damage(&lab, "history/1.json")?;
+    let damaged = lab.json(&["status"])?["damaged"][0].to_string();
+    assert!(damaged.contains("history/1.json"), "{damaged}");
+    let said = String::from_utf8(lab.run(&["status"], 0)?.stdout)?;
+    ensure!(
+        said.contains("history/1.json") && said.contains("`edge-filter apply --last-good`"),
+        "{said}"
+    );
+    Ok(())
+}
