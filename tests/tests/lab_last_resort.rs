@@ -216,6 +216,7 @@ fn the_daemon_closes_what_it_cannot_read_and_opens_it_again() -> Result<()> {
     let newest = state(&lab, "history/1.json");
     let whole = fs::read_to_string(&newest)?;
     fs::write(&newest, "{")?;
+    fs::write(state(&lab, "generations/1.json"), "{")?;
     // A daemon that is started again while everything is filtered changes nothing.
     let daemon = Daemon::start(&lab, &[])?;
     daemon.await_log("what is attached stays")?;

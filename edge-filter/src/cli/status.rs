@@ -21,12 +21,7 @@ pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
 }
 
 fn in_words(status: &Status) -> String {
-    let mut text = String::new();
-    if let Some(emergency) = &status.emergency {
-        let ground = status.ground.as_ref().and_then(Ground::in_words);
-        let ground = ground.unwrap_or_default();
-        let _ = writeln!(text, "since {:.0}: {ground}\n", emergency.since);
-    }
+    let mut text = state_in_words(status);
     match &status.policy {
         Some(policy) => {
             let _ = writeln!(
@@ -133,6 +128,24 @@ fn without_policy(status: &Status) -> &'static str {
     } else {
         "nothing is enforced"
     }
+}
+
+/// What is wrong with the state, if anything is.
+fn state_in_words(status: &Status) -> String {
+    let mut text = String::new();
+    if let Some(emergency) = &status.emergency {
+        let ground = status.ground.as_ref().and_then(Ground::in_words);
+        let ground = ground.unwrap_or_default();
+        let _ = writeln!(text, "since {:.0}: {ground}\n", emergency.since);
+    }
+    for reason in &status.damaged {
+        let _ = writeln!(
+            text,
+            "{reason}\n  help: `edge-filter apply --last-good` goes on from what else can be read; \
+             `edge-filter apply POLICY` sets it aside\n"
+        );
+    }
+    text
 }
 
 /// Nothing is enforced; `committed` are the devices of what was committed last.

@@ -64,6 +64,8 @@ pub(super) struct Attached {
     pub(super) lost_trial: Option<LostTrial>,
     /// The program that takes over after a trial.
     pub(super) successor: Option<u32>,
+    /// Whether that one lets everything pass.
+    pub(super) opens: bool,
 }
 
 impl Attached {
@@ -291,6 +293,7 @@ pub(super) fn attached(
             trial,
             lost_trial,
             successor: next.map(|next| next.id),
+            opens: next.is_some_and(|next| next.passes),
         });
     }
     // In the order of the policy: as the newest record has them.

@@ -342,12 +342,17 @@ fn write_down(state: &StateDir, told: &mut Vec<String>) -> Result<(), KernelErro
         set_aside(path, reason)?;
     }
     // What is damaged says that something was committed, until something newer is kept: the
-    // newest is written before any of that goes, and before any older one.
-    for committed in own.history()? {
-        disk.keep(&committed)?;
+    // newest is written before any of that goes, and that before any older one, which may bear
+    // its name.
+    let mut committed = own.history()?.into_iter();
+    if let Some(newest) = committed.next() {
+        disk.keep(&newest)?;
     }
     for (path, reason) in damaged.iter().filter(|(path, _)| *path != history) {
         set_aside(path, reason)?;
+    }
+    for older in committed {
+        disk.keep(&older)?;
     }
     let records = own.records()?;
     for record in &records {

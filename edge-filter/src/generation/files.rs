@@ -69,8 +69,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Kernel
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         reading().because(error).try_this(
-            "the file is damaged: `edge-filter apply --last-good` goes on with the others, and \
-                 `edge-filter apply POLICY` sets it aside; the filter stays on all the while",
+            "the file is damaged: `edge-filter apply --last-good` goes on from what the others \
+                 tell, and `edge-filter apply POLICY` sets it aside",
         )
     })
 }

@@ -79,15 +79,37 @@ pub(super) fn stage(instance: &Instance, record: &Record) -> Result<Staged, Kern
     let history = instance.state.history()?;
     let before = match record.repairs.or(record.restores) {
         Some(other) => find(&history, other).and_then(|other| other.before),
-        None => history.first().and_then(|newest| {
-            if newest.last_resort {
-                newest.before
-            } else {
-                Some(newest.generation)
-            }
-        }),
+        None => after(&history),
     };
     instance.state.stage(&Committed::of(record, before))
+}
+
+/// What one step back from whatever is applied after all of `history` leads to.
+fn after(history: &[Committed]) -> Option<u64> {
+    let newest = history.first()?;
+    if newest.last_resort {
+        newest.before
+    } else {
+        Some(newest.generation)
+    }
+}
+
+/// What the history held of the generation of `record`, as far as what is left of it tells.
+pub(super) fn recover(record: &Record, history: &[Committed]) -> Committed {
+    let left: Vec<Committed> = history
+        .iter()
+        .filter(|committed| committed.generation < record.generation)
+        .cloned()
+        .collect();
+    let mut others = record.repairs.into_iter().chain(record.restores);
+    let other = others.find_map(|other| find(&left, other));
+    let before = match (other, record.restores) {
+        (Some(other), _) => other.before,
+        // What a repair took the place of is not kept; nor is it known what was rolled back over.
+        (None, Some(_)) => None,
+        (None, None) => after(&left),
+    };
+    Committed::of(record, before)
 }
 
 /// Enters the generation of `record`, which enforces everywhere, into the history, and
@@ -192,6 +214,26 @@ mod tests {
         assert_eq!(numbers(walk(&history)), [5, 4, 1]);
         assert_eq!(numbers(walk(&history[1..])), [4, 1]);
         assert_eq!(worth_keeping(&history).len(), 5);
+    }
+
+    #[test]
+    fn what_the_history_has_lost_leads_back_as_far_as_is_known() {
+        let history = [committed(2, Some(1)), committed(1, None)];
+        let recovered = |repairs, restores| {
+            let policy = committed(5, None).policy;
+            let mut record = Record::new(5, policy, Sites::default());
+            (record.repairs, record.restores) = (repairs, restores);
+            recover(&record, &history).before
+        };
+        assert_eq!(recovered(None, None), Some(2));
+        // A repair of one that is not kept any more, and of one that is.
+        assert_eq!(recovered(Some(3), None), Some(2));
+        assert_eq!(recovered(Some(2), None), Some(1));
+        // A rollback, and a repair of it.
+        assert_eq!(recovered(None, Some(2)), Some(1));
+        assert_eq!(recovered(Some(4), Some(2)), Some(1));
+        // What was gone back over is not known.
+        assert_eq!(recovered(None, Some(3)), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::applied::Applied;
 use super::apply::{Manner, Source, enforce, locked};
 use super::attached::{Attached, OnTrial, attached, on_trial};
-use super::emergency::Emergency;
+use super::closing::is_closed;
 use super::plan::{Absent, Overrides, add, plan_but_for};
 use super::reading::steadily;
 use super::record::{PolicyRecord, Record, TrialRecord};
@@ -223,59 +223,53 @@ pub fn diagnose(instance: &Instance, diagnostics: bool) -> Result<Option<Applied
 /// # Errors
 /// As [`super::apply::apply`].
 pub fn follow(instance: &Instance, wish: Wish<'_>) -> Result<Followed, KernelError> {
-    follow_with(instance, wish, None, false)
+    locked(instance, || follow_held(instance, wish, None, false))
 }
 
 /// The same, on `only` that device for a beginning; as the policy of `last_resort`, by which
-/// no emergency ends.
+/// no emergency ends, but a trial over what cannot be read. The caller holds the lock.
 ///
 /// # Errors
 /// As [`follow`].
-pub(super) fn follow_with(
+pub(super) fn follow_held(
     instance: &Instance,
     wish: Wish<'_>,
     only: Option<&str>,
     last_resort: bool,
 ) -> Result<Followed, KernelError> {
-    locked(instance, || {
-        let is_closed = |emergency: Emergency| emergency.last_resort;
-        if last_resort && !instance.state.emergency().is_some_and(is_closed) {
-            // Somebody has ended the emergency in the meantime.
-            return Ok(Followed::Unchanged);
-        }
-        history::catch_up(instance)?;
-        let records = instance.state.records()?;
-        let history = instance.state.history()?;
-        let committed = history.first().map_or(0, |last| last.generation);
-        if let Some(trial) = running(&records, &attached(instance, &records)?, committed)
-            && let Some(TrialRecord { deadline, .. }) = trial.trial
-        {
-            return Ok(Followed::OnTrial(deadline));
-        }
-        let leaves = |name: &str| only.is_some_and(|only| only != name) || !device::is_there(name);
-        let (plans, absent) =
-            plan_but_for(wish.source.policy, wish.overrides, wish.budget, leaves)?;
-        let mut devices = absent.clone();
-        for plan in &plans {
-            add(&mut devices, &plan.interface, &plan.device.name);
-        }
-        let is_committed = history.first().is_some_and(|last| {
-            last.policy.text == wish.source.text
-                && last.sites == wish.sites
-                && is_same(&last.devices, &devices)
-        });
-        if is_committed {
-            return Ok(Followed::Unchanged);
-        }
-        let manner = Manner {
-            sites: wish.sites,
-            absent,
-            last_resort,
-            ..Manner::default()
-        };
-        enforce(instance, wish.source, plans, manner)
-            .map(|applied| Followed::Applied(applied.into()))
-    })
+    history::catch_up(instance)?;
+    let records = instance.state.records()?;
+    let history = instance.state.history()?;
+    let committed = history.first().map_or(0, |last| last.generation);
+    // After a trial what is closed is closed again; what cannot be read may be nothing.
+    let may_run = !last_resort || is_closed(&history);
+    if may_run
+        && let Some(trial) = running(&records, &attached(instance, &records)?, committed)
+        && let Some(TrialRecord { deadline, .. }) = trial.trial
+    {
+        return Ok(Followed::OnTrial(deadline));
+    }
+    let leaves = |name: &str| only.is_some_and(|only| only != name) || !device::is_there(name);
+    let (plans, absent) = plan_but_for(wish.source.policy, wish.overrides, wish.budget, leaves)?;
+    let mut devices = absent.clone();
+    for plan in &plans {
+        add(&mut devices, &plan.interface, &plan.device.name);
+    }
+    let is_committed = history.first().is_some_and(|last| {
+        last.policy.text == wish.source.text
+            && last.sites == wish.sites
+            && is_same(&last.devices, &devices)
+    });
+    if is_committed {
+        return Ok(Followed::Unchanged);
+    }
+    let manner = Manner {
+        sites: wish.sites,
+        absent,
+        last_resort,
+        ..Manner::default()
+    };
+    enforce(instance, wish.source, plans, manner).map(|applied| Followed::Applied(applied.into()))
 }
 
 impl Intent {

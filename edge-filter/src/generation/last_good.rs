@@ -3,30 +3,25 @@
 //!
 //! Where the state directory can be used, that is what [`keep`](super::keep) does. Where
 //! files of it are damaged or it takes no more, but what was committed last can be read, the
-//! same is done from memory ([`super::emergency`]). Where that cannot be read either, the
-//! policy of last resort is enforced ([`last_resort`]): the management rules, and nothing
-//! else. Where nothing was committed, there is nothing to do.
+//! same is done from memory ([`super::emergency`]). Where that cannot be read either, what is
+//! attached stays, if that filters all that should be ([`super::whole`]), or the policy of last
+//! resort is enforced ([`super::closing`]): the management rules, and nothing else. Where nothing
+//! was committed, there is nothing to do.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Instance;
 use super::applied::Applied;
-use super::apply::{Source, locked};
-use super::attached::{Trouble, attached};
+use super::apply::locked;
+use super::closing::{close, is_closed};
 use super::emergency::{self, Emergency, Purpose};
-use super::history::Committed;
-use super::keep::{Followed, Standing, Wish, follow, follow_with, repair, standing};
+use super::keep::{Followed, Standing, Wish, follow, follow_held, repair, standing};
 use super::passing::Passing;
-use super::plan::Overrides;
 use super::remains::{Last, Remains};
-use super::sites::Sites;
 use super::state_dir::StateDir;
-use crate::compile::budget::Budget;
+use super::whole::{is_recorded, is_whole};
 use crate::kernel::KernelError;
-use crate::kernel::device;
-use crate::policy::last_resort::{self, LastResort};
 
 /// Reads the file of the management rules: its text, none if there is no such file, or why
 /// it cannot be read.
@@ -130,87 +125,139 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
     })
 }
 
+/// What there is to stand on, and what it takes.
+enum Need {
+    /// Nothing more.
+    Nothing(Ground),
+    /// State in memory, with what remains, for this reason; where what was committed last is not
+    /// among it, the policy of last resort.
+    Memory(Remains, String),
+    /// The policy of last resort, as it is now; the state lies in memory already.
+    Closing(String),
+}
+
+/// What became of seeing to it.
+enum Seen {
+    Ready(Ready),
+    /// No place in memory takes the state: it lies here.
+    Passing(Ready, Passing, Instance),
+}
+
 /// Sees to it that [`keep`](super::keep) can go on: that there is state which can be read
 /// and written to, or that the policy of last resort is enforced.
 ///
 /// # Errors
-/// The kernel cannot be asked, or nothing can be enforced.
+/// The kernel cannot be asked, somebody else is changing what is enforced, or nothing can be
+/// enforced.
 pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, KernelError> {
     settle(instance);
-    if let Some(emergency) = instance.state.emergency() {
-        return match Ground::from(&emergency) {
-            Ground::LastResort(reason) if is_kept(instance)? => {
-                Ok(Ready::on(Ground::Attached(reason)))
-            }
-            Ground::LastResort(reason) => close(instance, management, reason),
-            ground => Ok(Ready::on(ground)),
-        };
+    if let Need::Nothing(ground) = need(instance)? {
+        return Ok(Ready::on(ground));
     }
-    let state = &instance.state;
-    let remains = state.remains();
-    match &remains.last {
-        Last::Nothing => Ok(Ready::on(Ground::Nothing)),
-        Last::Found => {
-            let Some(reason) = unusable(instance, &remains)? else {
-                return Ok(Ready::on(Ground::Committed));
-            };
-            match emergency::begin(state, &remains, &reason, false, Purpose::Keep) {
-                Ok(()) => Ok(Ready::on(Ground::InMemory(reason))),
-                Err(error) => without_place(instance, management, &remains, &reason, error),
-            }
+    let fresh = !instance.pins.exists();
+    let seen = locked(instance, || {
+        // Somebody may have seen to it in the meantime.
+        let seen = match need(instance)? {
+            Need::Nothing(ground) => Seen::Ready(Ready::on(ground)),
+            Need::Closing(reason) => Seen::Ready(close(instance, management, reason)?),
+            Need::Memory(remains, reason) => begin(instance, management, &remains, &reason)?,
+        };
+        if fresh {
+            // Whatever is attached by now keeps it.
+            let _ = instance.pins.remove();
         }
-        Last::Lost(reason) if is_enforced(instance, &remains)? => {
-            Ok(Ready::on(Ground::Attached(reason.clone())))
-        }
-        Last::Lost(reason) => {
-            match emergency::begin(state, &remains, reason, true, Purpose::Keep) {
-                Ok(()) => close(instance, management, reason.clone()),
-                Err(error) => without_place(instance, management, &remains, reason, error),
-            }
-        }
+        Ok(seen)
+    })?;
+    match seen {
+        Seen::Ready(ready) => Ok(ready),
+        Seen::Passing(ready, _place, passing) => repaired(ready, &passing),
     }
 }
 
-/// The same where no place in memory takes the state either, as `refused` says: what is to be
-/// enforced is enforced all the same, with state that ends with this call.
-fn without_place(
+/// Looks at how things stand.
+fn need(instance: &Instance) -> Result<Need, KernelError> {
+    if let Some(emergency) = instance.state.emergency() {
+        return Ok(match Ground::from(&emergency) {
+            Ground::LastResort(reason) if is_kept(instance)? => {
+                Need::Nothing(Ground::Attached(reason))
+            }
+            Ground::LastResort(reason) => Need::Closing(reason),
+            ground => Need::Nothing(ground),
+        });
+    }
+    let mut remains = instance.state.remains();
+    let reason = match &remains.last {
+        Last::Nothing => return Ok(Need::Nothing(Ground::Nothing)),
+        Last::Found => {
+            return Ok(match unusable(instance, &remains)? {
+                None => Need::Nothing(Ground::Committed),
+                Some(reason) => Need::Memory(remains, reason),
+            });
+        }
+        Last::Lost(reason) => reason.clone(),
+    };
+    // The records are believed as long as what is attached is theirs.
+    if !is_recorded(instance, &remains.records)? || !remains.recover() {
+        let last = remains.newest_read();
+        if is_whole(instance, &remains.records, last)? {
+            return Ok(Need::Nothing(Ground::Attached(reason)));
+        }
+    }
+    Ok(Need::Memory(remains, reason))
+}
+
+/// Begins an emergency with what remains, and closes the host where what was committed last is
+/// not among it. Where no place in memory takes the state, that is done all the same, with state
+/// that ends with this process. The caller holds the lock.
+fn begin(
     instance: &Instance,
     management: &Management,
     remains: &Remains,
     reason: &str,
-    refused: KernelError,
-) -> Result<Ready, KernelError> {
+) -> Result<Seen, KernelError> {
     const OPEN: &str = "nothing was enforced: WHAT WAS NOT FILTERED IS OPEN";
     let is_lost = matches!(remains.last, Last::Lost(_));
+    let begun = |state: &StateDir| emergency::begin(state, remains, reason, is_lost, Purpose::Keep);
+    let ready = |instance: &Instance| {
+        if is_lost {
+            close(instance, management, reason.to_owned())
+        } else {
+            Ok(Ready::on(Ground::InMemory(reason.to_owned())))
+        }
+    };
+    let Err(refused) = begun(&instance.state) else {
+        return ready(instance).map(Seen::Ready);
+    };
     let taken = Passing::each().find_map(|place| {
         let passing = Instance {
             pins: instance.pins.clone(),
             state: place.instead_of(&instance.state),
         };
-        emergency::begin(&passing.state, remains, reason, is_lost, Purpose::Keep).ok()?;
+        begun(&passing.state).ok()?;
         Some((place, passing))
     });
-    let Some((_place, passing)) = taken else {
+    let Some((place, passing)) = taken else {
         return Err(refused.leaving(OPEN));
     };
-    let mut ready = if is_lost {
-        close(&passing, management, reason.to_owned())?
-    } else {
-        Ready::on(Ground::InMemory(reason.to_owned()))
-    };
+    let mut ready = ready(&passing)?;
     ready.warnings.push(format!(
         "{refused}\n  no command knows what is enforced until `edge-filter apply POLICY` is run, \
          with a directory that can be written to as --run-dir"
     ));
-    let found = standing(&passing)?;
+    Ok(Seen::Passing(ready, place, passing))
+}
+
+/// Repairs at once what is to be enforced by state that ends with this process.
+fn repaired(mut ready: Ready, passing: &Instance) -> Result<Ready, KernelError> {
+    let found = standing(passing)?;
     let missing = found.map_or_else(Vec::new, |found| found.missing);
     if !missing.is_empty() {
-        let repaired = repair(&passing, missing);
+        let repaired = repair(passing, missing);
         let applied = repaired.applied.into_iter().map(|(applied, _)| applied);
         ready.applied.extend(applied);
         ready.failed.extend(repaired.failed);
     }
-    ready.standing = standing(&passing)?;
+    ready.standing = standing(passing)?;
     Ok(ready)
 }
 
@@ -227,20 +274,21 @@ pub fn follow_anyway(instance: &Instance, wish: Wish<'_>) -> Result<Followed, Ke
     if instance.state.emergency().is_some() {
         return Err(error);
     }
-    let remains = instance.state.remains();
-    let is_lost = matches!(remains.last, Last::Lost(_));
-    let damage = remains.damaged.first().map(|(_, reason)| reason.clone());
-    let room = || instance.state.check_room().err();
-    let Some(reason) = damage.or_else(|| room().map(|error| error.to_string())) else {
-        return Err(error);
-    };
-    settle(instance);
-    emergency::begin(&instance.state, &remains, &reason, is_lost, Purpose::Apply)?;
-    let followed = follow(instance, wish);
-    if !matches!(followed, Ok(Followed::Applied(_))) {
-        emergency::abandon(&instance.state);
-    }
-    followed
+    locked(instance, || {
+        let remains = instance.state.remains();
+        let is_lost = matches!(remains.last, Last::Lost(_));
+        let damage = remains.damaged.first().map(|(_, reason)| reason.clone());
+        let room = || instance.state.check_room().err();
+        let Some(reason) = damage.or_else(|| room().map(|error| error.to_string())) else {
+            return Err(error);
+        };
+        emergency::begin(&instance.state, &remains, &reason, is_lost, Purpose::Apply)?;
+        let followed = follow_held(instance, wish, None, false);
+        if !matches!(followed, Ok(Followed::Applied(_))) {
+            emergency::abandon(&instance.state);
+        }
+        followed
+    })
 }
 
 /// Applies what a user asks for where files of the state directory may be damaged: they are
@@ -286,124 +334,11 @@ fn unusable(instance: &Instance, remains: &Remains) -> Result<Option<String>, Ke
     Ok(room.and_then(|room| Some(room.err()?.to_string())))
 }
 
-/// Whether something is attached, and nothing that was is missing: then it is what was
-/// committed last, or was on trial, and stays.
-fn is_enforced(instance: &Instance, remains: &Remains) -> Result<bool, KernelError> {
-    let attached = attached(instance, &[])?;
-    if attached.is_empty() {
-        return Ok(false);
-    }
-    let is_lost = |trouble| matches!(trouble, Some(Trouble::FilterGone));
-    if attached.iter().any(|link| is_lost(link.trouble())) {
-        return Ok(false);
-    }
-    // The history may name the devices, though its policy means nothing to this program.
-    let known = if remains.damaged.is_empty() {
-        standing(instance)?
-    } else {
-        None
-    };
-    Ok(known.is_none_or(|standing| standing.missing.is_empty()))
-}
-
 /// Whether what is attached is still what was there before the emergency: an `apply` that was
 /// to end it was ended itself.
 fn is_kept(instance: &Instance) -> Result<bool, KernelError> {
-    let is_closed = is_closed(&instance.state.history()?);
-    Ok(!is_closed && is_enforced(instance, &instance.state.remains())?)
-}
-
-/// Whether the policy of last resort is enforced, by what was committed.
-fn is_closed(history: &[Committed]) -> bool {
-    history.iter().any(|last| last.last_resort)
-}
-
-/// Enforces the policy of last resort, as it is for the devices and the management rules of
-/// now.
-fn close(
-    instance: &Instance,
-    management: &Management,
-    reason: String,
-) -> Result<Ready, KernelError> {
-    let mut ready = Ready::on(Ground::LastResort(reason));
-    let uplinks = device::uplinks()
-        .map_err(|error| KernelError::new("ask the kernel for its devices").because(error))?;
-    for name in &uplinks.others {
-        ready.warnings.push(format!(
-            "{name} is not an Ethernet device: it cannot be filtered, and is open"
-        ));
-    }
     let history = instance.state.history()?;
-    // A device that is gone may come again.
-    let known = history.first().into_iter();
-    let known = known.flat_map(|last| last.devices.values().flatten().cloned());
-    // What was filtered is not left open, whatever it is.
-    let records = instance.state.records()?;
-    let recorded = records.iter().flat_map(|record| &record.hooks);
-    let recorded = recorded.map(|hook| hook.device.clone());
-    let recorded = recorded.filter(|name| !device::is_there(name) || device::find(name).is_ok());
-    let devices = known.chain(uplinks.ethernet).chain(recorded);
-    let devices: BTreeSet<String> = devices.collect();
-    let mut candidates = Vec::new();
-    let file = management.file.display().to_string();
-    match (management.read)() {
-        Ok(Some(text)) => match last_resort::with_management(&file, &text, &devices) {
-            Ok(policy) => candidates.push(policy),
-            Err(message) => ready.warnings.push(format!(
-                "the management rules cannot be used:\n{message}\n  help: `edge-filter check \
-                 {file}` says when they can"
-            )),
-        },
-        Ok(None) => ready.warnings.push(format!(
-            "there are no management rules: {file} is not there, and nothing but the essentials \
-             is let in"
-        )),
-        Err(message) => ready.warnings.push(format!(
-            "the management rules cannot be read:\n{message}\n  help: have {file} belong to root, \
-             or be readable by all: the daemon and the boot's unit read nothing else"
-        )),
-    }
-    // Management rules that were good once are better than none.
-    let had_rules = |last: &Committed| last.policy.name != last_resort::NAME;
-    if !(candidates.is_empty() && history.first().is_some_and(had_rules)) {
-        candidates.extend(last_resort::alone(&devices));
-    }
-    for candidate in candidates {
-        match enforce(instance, &candidate) {
-            Ok(applied) => {
-                ready.applied.extend(applied);
-                let failed = ready.failed.drain(..).map(|error| error.to_string());
-                ready.warnings.extend(failed);
-                break;
-            }
-            Err(error) => ready.failed.push(error),
-        }
-    }
-    Ok(ready)
-}
-
-/// Enforces it on its devices, or at least on one: the others are then missing.
-fn enforce(instance: &Instance, last_resort: &LastResort) -> Result<Option<Applied>, KernelError> {
-    let LastResort { policy, text } = last_resort;
-    let overrides = Overrides::new();
-    let wish = Wish {
-        source: Source { policy, text },
-        overrides: &overrides,
-        sites: Sites::default(),
-        budget: Budget::UNLIMITED,
-    };
-    let applied = |followed| match followed {
-        Followed::Applied(applied) => Some(*applied),
-        Followed::Unchanged | Followed::OnTrial(_) => None,
-    };
-    let error = match follow_with(instance, wish, None, true) {
-        Ok(followed) => return Ok(applied(followed)),
-        Err(error) => error,
-    };
-    let devices = policy.interfaces.iter().flat_map(|role| &role.devices);
-    let mut there = devices.filter(|name| device::is_there(name));
-    let one = there.find_map(|name| follow_with(instance, wish, Some(name), true).ok());
-    one.map(applied).ok_or(error)
+    Ok(!is_closed(&history) && is_whole(instance, &instance.state.records()?, history.first())?)
 }
 
 impl From<&Emergency> for Ground {
@@ -443,7 +378,7 @@ impl Ground {
             Self::Attached(reason) => Some(format!(
                 "what was committed last cannot be read: {reason}\n  what is attached stays, and \
                  nothing is done about it\n  help: bring the file back, or run `edge-filter apply \
-                 POLICY`, which sets it aside: the filter stays on all the while"
+                 POLICY`, which sets it aside"
             )),
             Self::LastResort(reason) => Some(format!(
                 "WHAT WAS COMMITTED LAST CANNOT BE READ: THE POLICY OF LAST RESORT IS ENFORCED: \
@@ -457,7 +392,7 @@ impl Ground {
 }
 
 impl Ready {
-    fn on(ground: Ground) -> Self {
+    pub(super) fn on(ground: Ground) -> Self {
         Self {
             ground,
             applied: Vec::new(),

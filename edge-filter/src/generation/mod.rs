@@ -17,6 +17,7 @@ pub mod applied;
 pub mod apply;
 mod attached;
 mod change;
+mod closing;
 pub mod confirm;
 pub mod conversations;
 pub mod counted;
@@ -50,6 +51,7 @@ pub mod state_dir;
 pub mod status;
 pub mod tally;
 mod trial;
+mod whole;
 
 use std::path::{Path, PathBuf};
 

@@ -374,6 +374,26 @@ impl<'a> Next<'a> {
         }
     }
 
+    /// Whether what was filtered before stays so, though it has no part in this generation: a
+    /// device that nobody can see from here, if nobody asked for the policy; one that is left out
+    /// for now; and whatever would be opened by the policy that closes the host.
+    fn leaves(&self, former: &Former) -> bool {
+        let Manner {
+            repairs,
+            last_resort,
+            absent,
+            ..
+        } = &self.manner;
+        match &former.whereabouts {
+            Whereabouts::Nowhere => false,
+            Whereabouts::Elsewhere => repairs.is_some() || *last_resort,
+            Whereabouts::On(device) => {
+                let is_left_out = absent.values().flatten().any(|name| *name == device.name);
+                is_left_out || *last_resort && former.pin.direction == Direction::Inbound
+            }
+        }
+    }
+
     /// Ends all generations before this one; the sides of devices that were filtered.
     fn commit(&mut self, former: Vec<Former>, record: &Record) -> Vec<(String, Direction)> {
         let instance = self.instance;
@@ -387,7 +407,7 @@ impl<'a> Next<'a> {
         }
         for former in former {
             let direction = former.pin.direction;
-            if self.manner.repairs.is_some() && former.whereabouts == Whereabouts::Elsewhere {
+            if self.leaves(&former) {
                 all_ended = false;
                 continue;
             }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::files;
-use super::history::Committed;
+use super::history::{self, Committed};
 use super::record::{Record, Tally, VERSION};
 use super::state_dir::{GENERATIONS, HISTORY, StateDir, TALLY};
 use crate::kernel::KernelError;
@@ -23,6 +23,8 @@ pub(super) const DAMAGED: &str = "damaged";
 pub(super) struct Remains {
     /// What was committed last.
     pub(super) last: Last,
+    /// Its number, where that can be told.
+    newest: Option<u64>,
     /// What cannot be read, and why.
     pub(super) damaged: Vec<(PathBuf, String)>,
     pub(super) history: Vec<Committed>,
@@ -83,8 +85,10 @@ impl StateDir {
         let path = self.durable.join(TALLY);
         let tally = StateDir::new(self.durable.clone()).tally();
         let tally = tally.map_err(|error| damaged.push((path, reason(error))));
+        let newest = newest.flatten().copied().max(self.newest_aside());
         Remains {
             last,
+            newest,
             damaged,
             history,
             records,
@@ -117,6 +121,47 @@ impl StateDir {
             number.split_once(".json.")?.0.parse().ok()
         });
         numbers.filter(|number| *number <= files::HIGHEST).max()
+    }
+}
+
+impl Remains {
+    /// What the history has of what was committed last, where that can be read.
+    pub(super) fn newest_read(&self) -> Option<&Committed> {
+        let newest = self.history.first()?;
+        (Some(newest.generation) == self.newest).then_some(newest)
+    }
+
+    /// Takes what was committed last from its record, where that can be read and is of this boot,
+    /// though the history has lost it: the record holds the same policy, for the same devices.
+    pub(super) fn recover(&mut self) -> bool {
+        let mut records = self.records.iter();
+        let record = records.find(|record| Some(record.generation) == self.newest);
+        let is_committed = |record: &&Record| {
+            record.trial.is_none() && !record.last_resort && record.is_of_this_boot()
+        };
+        let Some(record) = record.filter(is_committed) else {
+            return false;
+        };
+        if record.policy.read(record.generation).is_err() {
+            return false;
+        }
+        let last = history::recover(record, &self.history);
+        self.history
+            .retain(|committed| committed.generation < last.generation);
+        self.history.insert(0, last);
+        self.last = Last::Found;
+        true
+    }
+
+    /// What is wrong with it all, in words; nothing where all is well.
+    pub(super) fn faults(self) -> Vec<String> {
+        let mut faults: Vec<String> = self.damaged.into_iter().map(|(_, reason)| reason).collect();
+        if let Last::Lost(reason) = self.last
+            && !faults.contains(&reason)
+        {
+            faults.push(reason);
+        }
+        faults
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Status {
     pub absent: Vec<AbsentDevice>,
     /// The flow table.
     pub flows: FlowStatus,
+    /// What of the state directory cannot be read, and why; nothing while state lies in memory.
+    pub damaged: Vec<String>,
     /// Why state lies in memory; null if it lies in the state directory.
     pub emergency: Option<Emergency>,
     /// What that means for what is enforced.
@@ -223,6 +225,10 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
         absent: without_hook(absent, &hooks),
         hooks,
         flows,
+        damaged: match emergency {
+            Some(_) => Vec::new(),
+            None => instance.state.remains().faults(),
+        },
         emergency,
         ground,
     })

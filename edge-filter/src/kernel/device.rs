@@ -148,9 +148,9 @@ pub struct Uplinks {
 }
 
 /// The devices by which packets come from elsewhere: those of hardware, and those whose
-/// other end lies in another network namespace and that are no port of a bridge here (a
-/// container's own). What comes by the rest (bridges, bonds, VLANs, tunnels) has come by
-/// one of them before, or from this host.
+/// other end lies in another network namespace (a container's own, and a host's to its
+/// containers), ports of bridges and members of bonds among them. What comes by the rest
+/// (bridges, bonds, VLANs, tunnels) has come by one of them before, or from this host.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -180,9 +180,8 @@ fn is_uplink(link: &LinkMessage) -> bool {
         };
         infos.iter().any(|info| matches!(info, LinkInfo::Kind(_)))
     });
-    let is_port = has(|attribute| matches!(attribute, LinkAttribute::Controller(1..)));
     let leads_elsewhere = has(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)));
-    !has_kind || (leads_elsewhere && !is_port)
+    !has_kind || leads_elsewhere
 }
 
 /// The device in the kernel's answer; it may be known by a second name.

@@ -183,6 +183,44 @@ fn an_emergency_leaves_the_disk_alone_and_ends_with_everything_written() {
 }
 
 #[test]
+fn what_the_record_tells_takes_the_place_of_a_damaged_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    let newest = state.durable.join("history/7.json");
+    fs::write(&newest, "{").unwrap();
+    let mut remains = state.remains();
+    assert!(remains.recover());
+    begin(&state, &remains, "why", false, Purpose::Keep).unwrap();
+    assert_eq!(fs::read(&newest).unwrap(), b"{");
+    let history = state.history().unwrap();
+    assert_eq!((history[0].generation, history[0].before), (7, Some(6)));
+    state.keep(&committed(8, POLICY)).unwrap();
+    end(&state, &mut Vec::new()).unwrap();
+    // What is set aside is what was damaged, and not what was put in its place.
+    assert_eq!(state.history().unwrap().len(), 3);
+    let aside = files::list(&state.durable.join(DAMAGED)).unwrap();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(fs::read(&aside[0]).unwrap(), b"{");
+}
+
+#[test]
+fn a_record_that_was_not_committed_is_not_taken_for_what_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = state(directory.path());
+    // A copy of an older one, one that cannot be read, and none.
+    fs::copy(
+        state.durable.join("history/7.json"),
+        state.durable.join("history/8.json"),
+    )
+    .unwrap();
+    assert!(!state.remains().recover());
+    state.write_record(&record(8, "version: 7\n")).unwrap();
+    assert!(!state.remains().recover());
+    fs::write(state.durable.join("generations/8.json"), "{").unwrap();
+    assert!(!state.remains().recover());
+}
+
+#[test]
 fn an_emergency_that_cannot_end_is_none_of_last_resort_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let state = state(directory.path());
