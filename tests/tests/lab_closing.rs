@@ -108,6 +108,48 @@ fn a_device_that_refuses_to_be_closed_opens_no_other_one() -> Result<()> {
     Ok(())
 }
 
+/// `apply --last-good` that is killed when it is about to move so many-th file into its place;
+/// whether it was.
+fn killed_at(lab: &Lab, call: u32) -> Result<bool> {
+    const MOVING: &str = "?rename,?renameat,?renameat2";
+    let command = lab.edge_filter(&["apply", "--last-good"])?;
+    let mut traced = lab.edge.command_in("strace", &lab.mounts);
+    lab.places(&mut traced)
+        .args(["-f", "--quiet=all", "--output=/dev/null"])
+        .arg(format!("--trace={MOVING}"))
+        .arg(format!("--inject={MOVING}:signal=SIGKILL:when={call}"))
+        .arg(command.get_program())
+        .args(command.get_args());
+    Ok(traced.output()?.status.code().is_none())
+}
+
+/// Without management rules: what was enforced before is none of those.
+#[test]
+fn a_closing_that_was_killed_is_gone_on_with() -> Result<()> {
+    let mut kills = 0;
+    loop {
+        let lab = three()?;
+        make_unreadable(&lab)?;
+        renew_internal(&lab)?;
+        let was_killed = killed_at(&lab, kills + 1)?;
+        let doing = || format!("killed at {}", kills + 1);
+        last_good(&lab, LAST_RESORT).with_context(doing)?;
+        assert_eq!(
+            filtered(&lab)?,
+            ["external", "internal", "second"],
+            "{}",
+            doing()
+        );
+        assert_eq!(Probe::new(&lab)?.open()?, CLOSED, "{}", doing());
+        if !was_killed {
+            break;
+        }
+        kills += 1;
+    }
+    ensure!(kills > 3, "killed {kills} times");
+    Ok(())
+}
+
 #[test]
 fn of_two_that_close_the_host_one_is_told_of_the_other() -> Result<()> {
     let lab = enforcing(sample::POLICY)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::Lab;
-use edge_filter_tests::lab::boot::{last_good, said};
+use edge_filter_tests::lab::boot::{last_good, said, state};
 use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
@@ -380,5 +380,30 @@ fn finish(lab: &Lab, policy: &Path) -> Result<()> {
     // What was refused is none of the policies that were committed.
     let said = refusal(lab, &["rollback", "--generation", "3"])?;
     ensure!(said.contains("rollback --list"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn halves_on_a_full_disk_are_undone_from_memory() -> Result<()> {
+    let (lab, first, moved) = lab()?;
+    fs::create_dir_all(state(&lab, ""))?;
+    let mut mount = lab.edge.command_in("mount", &lab.mounts);
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "small"]);
+    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    lab.apply(&first, Mode::Native)?;
+    let apply = lab.apply_command(&moved, Mode::Native)?;
+    let second = updates(&lab, &lab.apply_command(&first, Mode::Native)?)?;
+    let second = second.get(1).context("two devices change")?;
+    kill_at(
+        &lab,
+        tampered(&lab, &apply, &format!("signal=SIGKILL:when={second}")),
+    )?;
+    // As far as it goes.
+    ensure!(fs::write(state(&lab, "filler"), vec![0; 1 << 20]).is_err());
+    let (_, complained) = last_good(&lab, 0)?;
+    ensure!(complained.contains("No space left"), "{complained}");
+    assert_eq!(Probe::new(&lab)?.open()?, FIRST);
+    let enforced = enforced(&lab)?;
+    ensure!(enforced[0] == enforced[1], "{enforced:?}");
     Ok(())
 }

@@ -214,6 +214,30 @@ fn a_first_apply_on_trial_reverts_to_no_filter() -> Result<()> {
 }
 
 #[test]
+fn a_first_trial_is_kept_up_by_hand_as_by_the_daemon() -> Result<()> {
+    let (lab, _, moved) = lab()?;
+    lab.try_out(&moved, Mode::Native, "10s")?;
+    lab.edge.ip("link del internal\n")?;
+    lab.edge.ip(&format!(
+        "link add internal type veth peer name internal-peer\n\
+         link set internal-peer netns {}\n",
+        lab.world.path()
+    ))?;
+    let mut command = lab.edge_filter(&["apply", "--last-good", "--json"])?;
+    let report = expect_exit(&mut command, 0)?;
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout)?;
+    ensure!(report["confirm_deadline"].is_string(), "{report:#}");
+    assert_eq!(
+        report["filtered"],
+        serde_json::json!(["external", "internal"])
+    );
+    assert_eq!(Probe::new(&lab)?.open()?, MOVED);
+    lab.run(&["rollback"], 0)?;
+    assert_eq!(lab.mounts.pins()?, Vec::<PathBuf>::new());
+    Ok(())
+}
+
+#[test]
 fn a_trial_in_the_place_of_another_falls_back_to_what_was_committed() -> Result<()> {
     let (lab, first, moved) = lab()?;
     let longer = lab.mounts.write("longer.yaml", &sample::longer())?;

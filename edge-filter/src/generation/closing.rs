@@ -76,7 +76,7 @@ pub(super) fn close(
         )),
     }
     // Management rules that were good once are better than none.
-    let had_rules = |last: &Committed| last.policy.name != last_resort::NAME;
+    let had_rules = |last: &Committed| last.last_resort && last.policy.name != last_resort::NAME;
     if !(candidates.is_empty() && history.first().is_some_and(had_rules)) {
         candidates.extend(last_resort::alone(&devices));
     }

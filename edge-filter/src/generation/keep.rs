@@ -122,24 +122,21 @@ struct Intent {
 /// The kernel or the state directory cannot be read.
 pub fn standing(instance: &Instance) -> Result<Option<Standing>, KernelError> {
     steadily(instance, || {
-        let Some(mut intent) = Intent::read(instance)? else {
-            return Ok(None);
-        };
-        intent.overlook_a_change(instance);
-        let now = SinceBoot::now()?;
-        Ok(Some(Standing {
-            generation: intent.generation,
-            policy: intent.policy.name,
-            filtered: intent.filtered,
-            missing: intent.missing,
-            absent: intent.absent,
-            trial_ends_in: intent
-                .trial
-                .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
-            confirm_deadline: intent.trial.map(|trial| trial.deadline),
-            diagnostics: intent.diagnostics.unwrap_or(false),
-        }))
+        let intent = Intent::read(instance)?.map(|mut intent| {
+            intent.overlook_a_change(instance);
+            intent.standing()
+        });
+        intent.transpose()
     })
+}
+
+/// The same where the caller holds the lock: nobody is changing anything.
+///
+/// # Errors
+/// As [`standing`].
+pub(super) fn standing_held(instance: &Instance) -> Result<Option<Standing>, KernelError> {
+    let intent = Intent::read(instance)?;
+    intent.map(Intent::standing).transpose()
 }
 
 /// Filters what is `missing`: all in one; if that fails each by itself, since a device that
@@ -372,6 +369,22 @@ impl Intent {
         for (name, role) in held {
             add(&mut self.devices, role, name);
         }
+    }
+
+    fn standing(self) -> Result<Standing, KernelError> {
+        let now = SinceBoot::now()?;
+        Ok(Standing {
+            generation: self.generation,
+            policy: self.policy.name,
+            filtered: self.filtered,
+            missing: self.missing,
+            absent: self.absent,
+            trial_ends_in: self
+                .trial
+                .map(|trial| trial.since_boot().0.saturating_sub(now.0)),
+            confirm_deadline: self.trial.map(|trial| trial.deadline),
+            diagnostics: self.diagnostics.unwrap_or(false),
+        })
     }
 
     /// What somebody is changing right now is not as it should be for that moment.

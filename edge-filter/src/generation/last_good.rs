@@ -16,7 +16,7 @@ use super::applied::Applied;
 use super::apply::locked;
 use super::closing::{close, is_closed};
 use super::emergency::{self, Emergency, Purpose};
-use super::keep::{Followed, Standing, Wish, follow, follow_held, repair, standing};
+use super::keep::{Followed, Standing, Wish, follow, follow_held, repair, standing, standing_held};
 use super::passing::Passing;
 use super::remains::{Last, Remains};
 use super::state_dir::StateDir;
@@ -104,7 +104,9 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
                 standing: passing,
             });
         }
-        Ground::Nothing | Ground::Attached(_) => None,
+        Ground::Attached(_) => None,
+        // It may be the first that was ever applied, and on trial.
+        Ground::Nothing => standing(instance).unwrap_or_default(),
         _ => standing(instance)?,
     };
     let standing = match standing {
@@ -151,13 +153,13 @@ enum Seen {
 /// enforced.
 pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, KernelError> {
     settle(instance);
-    if let Need::Nothing(ground) = need(instance)? {
+    if let Need::Nothing(ground) = need(instance, standing)? {
         return Ok(Ready::on(ground));
     }
     let fresh = !instance.pins.exists();
     let seen = locked(instance, || {
         // Somebody may have seen to it in the meantime.
-        let seen = match need(instance)? {
+        let seen = match need(instance, standing_held)? {
             Need::Nothing(ground) => Seen::Ready(Ready::on(ground)),
             Need::Closing(reason) => Seen::Ready(close(instance, management, reason)?),
             Need::Memory(remains, reason) => begin(instance, management, &remains, &reason)?,
@@ -174,8 +176,11 @@ pub fn ready(instance: &Instance, management: &Management) -> Result<Ready, Kern
     }
 }
 
+/// Says how things stand: [`standing`], or what does where the lock is held.
+type Standings = fn(&Instance) -> Result<Option<Standing>, KernelError>;
+
 /// Looks at how things stand.
-fn need(instance: &Instance) -> Result<Need, KernelError> {
+fn need(instance: &Instance, standing: Standings) -> Result<Need, KernelError> {
     if let Some(emergency) = instance.state.emergency() {
         return Ok(match Ground::from(&emergency) {
             Ground::LastResort(reason) if is_kept(instance)? => {
@@ -189,7 +194,7 @@ fn need(instance: &Instance) -> Result<Need, KernelError> {
     let reason = match &remains.last {
         Last::Nothing => return Ok(Need::Nothing(Ground::Nothing)),
         Last::Found => {
-            return Ok(match unusable(instance, &remains)? {
+            return Ok(match unusable(instance, &remains, standing)? {
                 None => Need::Nothing(Ground::Committed),
                 Some(reason) => Need::Memory(remains, reason),
             });
@@ -324,7 +329,11 @@ fn settle(instance: &Instance) {
 
 /// Why the state directory cannot be used, though what was committed last can be read; what
 /// need not be written to need not take anything.
-fn unusable(instance: &Instance, remains: &Remains) -> Result<Option<String>, KernelError> {
+fn unusable(
+    instance: &Instance,
+    remains: &Remains,
+    standing: Standings,
+) -> Result<Option<String>, KernelError> {
     if let Some((_, reason)) = remains.damaged.first() {
         return Ok(Some(reason.clone()));
     }
@@ -371,7 +380,7 @@ impl Ground {
             Self::Nothing | Self::Committed => None,
             Self::InMemory(reason) => Some(format!(
                 "the state directory cannot be used: {reason}\n  what was committed last is \
-                 enforced all the same; what is counted lies in memory, and ends with it\n  help: \
+                 enforced all the same, or what is on trial; what is counted lies in memory, and ends with it\n  help: \
                  make room, or see to the disk; the next `edge-filter apply` sets aside what \
                  cannot be read, and keeps the rest"
             )),
