@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::generate::seeded;
 use edge_filter_tests::lab::boot::{
-    LAST_RESORT, MANAGEMENT, enforcing, filtered, last_good, said, state,
+    LAST_RESORT, MANAGEMENT, enforcing, filtered, last_good, said, small_disk, state,
 };
 use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::foreign::Foreign;
@@ -142,10 +142,7 @@ fn damage_that_spares_the_last_policy_does_not_matter() -> Result<()> {
 #[test]
 fn a_disk_that_takes_no_more_leaves_nothing_open() -> Result<()> {
     let lab = Lab::new(&Plan::default())?;
-    fs::create_dir_all(state(&lab, ""))?;
-    let mut mount = lab.edge.command_in("mount", &lab.mounts);
-    mount.args(["-t", "tmpfs", "-o", "size=256k", "small"]);
-    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    small_disk(&lab, "256k")?;
     let policy = lab.mounts.write("policy.yaml", sample::POLICY)?;
     lab.apply(&policy, Mode::Native)?;
     let filler = state(&lab, "filler");

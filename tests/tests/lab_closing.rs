@@ -6,11 +6,12 @@ use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::boot::{
-    CLOSED, LAST_RESORT, enforcing, filtered, last_good, said, state,
+    CLOSED, LAST_RESORT, enforcing, filtered, last_good, renew_internal, said, state,
 };
 use edge_filter_tests::lab::foreign::Foreign;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::expect_exit;
+use edge_filter_tests::lab::traced::MOVING;
 use edge_filter_tests::lab::{Lab, Plan, sample};
 
 /// How often two commands begin at once.
@@ -30,15 +31,6 @@ fn three() -> Result<Lab> {
     expect_exit(command.arg(policy), 0)?;
     assert_eq!(filtered(&lab)?, ["external", "internal", "second"]);
     Ok(lab)
-}
-
-fn renew_internal(lab: &Lab) -> Result<()> {
-    lab.edge.ip("link del internal\n")?;
-    lab.edge.ip(&format!(
-        "link add internal type veth peer name internal-peer\n\
-         link set internal-peer netns {}\n",
-        lab.world.path()
-    ))
 }
 
 /// The policy means nothing to this version of the program, by the history and by the record.
@@ -108,21 +100,6 @@ fn a_device_that_refuses_to_be_closed_opens_no_other_one() -> Result<()> {
     Ok(())
 }
 
-/// `apply --last-good` that is killed when it is about to move so many-th file into its place;
-/// whether it was.
-fn killed_at(lab: &Lab, call: u32) -> Result<bool> {
-    const MOVING: &str = "?rename,?renameat,?renameat2";
-    let command = lab.edge_filter(&["apply", "--last-good"])?;
-    let mut traced = lab.edge.command_in("strace", &lab.mounts);
-    lab.places(&mut traced)
-        .args(["-f", "--quiet=all", "--output=/dev/null"])
-        .arg(format!("--trace={MOVING}"))
-        .arg(format!("--inject={MOVING}:signal=SIGKILL:when={call}"))
-        .arg(command.get_program())
-        .args(command.get_args());
-    Ok(traced.output()?.status.code().is_none())
-}
-
 /// Without management rules: what was enforced before is none of those.
 #[test]
 fn a_closing_that_was_killed_is_gone_on_with() -> Result<()> {
@@ -131,7 +108,7 @@ fn a_closing_that_was_killed_is_gone_on_with() -> Result<()> {
         let lab = three()?;
         make_unreadable(&lab)?;
         renew_internal(&lab)?;
-        let was_killed = killed_at(&lab, kills + 1)?;
+        let was_killed = lab.killed_at(&["apply", "--last-good"], MOVING, kills + 1)?;
         let doing = || format!("killed at {}", kills + 1);
         last_good(&lab, LAST_RESORT).with_context(doing)?;
         assert_eq!(

@@ -10,6 +10,7 @@ use edge_filter_tests::lab::boot::{enforcing, filtered, last_good, state};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
 use edge_filter_tests::lab::sample;
+use edge_filter_tests::lab::traced::MOVING;
 use edge_filter_tests::lab::trial::{FIRST, MOVED, OPEN, lab, refusal};
 
 /// Runs `mount` where the lab's places are.
@@ -84,20 +85,7 @@ fn what_is_not_ours_below_the_pin_root_keeps_nothing_committed() -> Result<()> {
 }
 
 /// The system calls that remove files and directories, or move them, where there are such.
-const REMOVING: [&str; 3] = ["?unlink", "unlinkat", "?rename,?renameat,?renameat2"];
-
-/// `detach` that is killed by the so many-th of its calls that are `removing`; whether it was.
-fn detach_killed_at(lab: &Lab, removing: &str, call: u32) -> Result<bool> {
-    let detach = lab.edge_filter(&["detach"])?;
-    let mut traced = lab.edge.command_in("strace", &lab.mounts);
-    lab.places(&mut traced)
-        .args(["-f", "--quiet=all", "--output=/dev/null"])
-        .arg(format!("--trace={removing}"))
-        .arg(format!("--inject={removing}:signal=SIGKILL:when={call}"))
-        .arg(detach.get_program())
-        .args(detach.get_args());
-    Ok(!traced.output()?.status.success())
-}
+const REMOVING: [&str; 3] = ["?unlink", "unlinkat", MOVING];
 
 /// Has the second of two policies be enforced, beside a file that was set aside.
 fn enforce_beside_damage(lab: &Lab, [first, moved]: [&Path; 2]) -> Result<()> {
@@ -124,7 +112,7 @@ fn a_detach_that_was_killed_leaves_what_was_committed_or_nothing() -> Result<()>
         for removing in REMOVING {
             for call in 1.. {
                 enforce_beside_damage(&lab, [&first, &moved])?;
-                let was_killed = detach_killed_at(&lab, removing, call)?;
+                let was_killed = lab.killed_at(&["detach"], removing, call)?;
                 let doing = || format!("{removing} {call}");
                 let (told, _) = last_good(&lab, 0).with_context(doing)?;
                 let is_open = told.contains("nothing was committed");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use edge_filter_tests::lab::Lab;
-use edge_filter_tests::lab::boot::{last_good, said, state};
+use edge_filter_tests::lab::boot::{last_good, said, small_disk, state};
 use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
@@ -63,20 +63,9 @@ impl Subject {
     }
 }
 
-/// A command as it is, below strace.
-fn below_strace(lab: &Lab, command: &Command, options: &[&str]) -> Command {
-    let mut traced = lab.edge.command_in("strace", &lab.mounts);
-    lab.places(&mut traced)
-        .args(["--quiet=all", "--trace=bpf"])
-        .args(options)
-        .arg(command.get_program())
-        .args(command.get_args());
-    traced
-}
-
 fn tampered(lab: &Lab, command: &Command, inject: &str) -> Command {
     let inject = format!("--inject=bpf:{inject}");
-    below_strace(lab, command, &["--output=/dev/null", &inject])
+    lab.below_strace(command, "bpf", &["--output=/dev/null", &inject])
 }
 
 /// Runs a command; which of its calls of bpf(2) replaced a program.
@@ -88,7 +77,7 @@ fn updates(lab: &Lab, command: &Command) -> Result<Vec<usize>> {
 fn calls(lab: &Lab, command: &Command, kind: &str) -> Result<Vec<usize>> {
     let trace = lab.mounts.inside("trace");
     let output = format!("--output={}", trace.display());
-    expect_exit(&mut below_strace(lab, command, &[&output]), 0)?;
+    expect_exit(&mut lab.below_strace(command, "bpf", &[&output]), 0)?;
     let trace = fs::read_to_string(lab.mounts.outside("trace"))?;
     let calls = trace.lines().filter(|line| line.starts_with("bpf("));
     Ok((1..)
@@ -333,7 +322,7 @@ fn a_refused_apply_over_damage_that_was_killed_leaves_the_whole_state() -> Resul
     for call in 1..=4 {
         let inject = format!("--inject=unlinkat:signal=SIGKILL:when={call}");
         let options = ["-f", "--output=/dev/null", "--trace=unlinkat", &inject];
-        let output = below_strace(&lab, &apply, &options).output()?;
+        let output = lab.below_strace(&apply, "bpf", &options).output()?;
         ensure!(!output.status.success(), "it was not refused: {output:?}");
         assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [1]);
         let (told, _) = last_good(&lab, 0)?;
@@ -386,10 +375,7 @@ fn finish(lab: &Lab, policy: &Path) -> Result<()> {
 #[test]
 fn halves_on_a_full_disk_are_undone_from_memory() -> Result<()> {
     let (lab, first, moved) = lab()?;
-    fs::create_dir_all(state(&lab, ""))?;
-    let mut mount = lab.edge.command_in("mount", &lab.mounts);
-    mount.args(["-t", "tmpfs", "-o", "size=256k", "small"]);
-    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    small_disk(&lab, "256k")?;
     lab.apply(&first, Mode::Native)?;
     let apply = lab.apply_command(&moved, Mode::Native)?;
     let second = updates(&lab, &lab.apply_command(&first, Mode::Native)?)?;

@@ -4,12 +4,12 @@
 //! `apply` works.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use edge_filter_tests::lab::Lab;
+use edge_filter_tests::lab::boot::small_disk;
 use edge_filter_tests::lab::limited::{Outcome, Subject};
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::{Mode, expect_exit};
@@ -96,15 +96,6 @@ fn files_run_out_anywhere_with_clsact() -> Result<()> {
     too_few_files("clsact")
 }
 
-/// Mounts a small tmpfs on the lab's state directory.
-fn small_disk(lab: &Lab) -> Result<()> {
-    fs::create_dir_all(lab.mounts.outside("state/edge-filter"))?;
-    let mut mount = lab.edge.command_in("mount", &lab.mounts);
-    mount.args(["-t", "tmpfs", "-o", &format!("size={DISK}"), "small"]);
-    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
-    Ok(())
-}
-
 /// Fills the small disk to the last byte, but for `room`.
 ///
 /// What the file held goes by truncation: a removed file keeps its room for as long as a
@@ -126,7 +117,7 @@ fn fill(path: &Path, room: usize) -> Result<()> {
 
 #[test]
 fn the_disk_is_full_to_the_last_byte() -> Result<()> {
-    let subject = Subject::prepared("tcx", small_disk)?;
+    let subject = Subject::prepared("tcx", |lab| small_disk(lab, &DISK.to_string()))?;
     let mut probe = Probe::new(&subject.lab)?;
     let mut counts = BTreeMap::new();
     let ballast = subject.lab.mounts.outside("state/edge-filter/ballast");
@@ -174,7 +165,7 @@ fn the_disk_is_full_to_the_last_byte() -> Result<()> {
 
 #[test]
 fn a_state_directory_that_cannot_be_written_to() -> Result<()> {
-    let subject = Subject::prepared("tcx", small_disk)?;
+    let subject = Subject::prepared("tcx", |lab| small_disk(lab, &DISK.to_string()))?;
     let mut probe = Probe::new(&subject.lab)?;
     let remount = |how: &str| -> Result<()> {
         let mut mount = subject.lab.edge.command_in("mount", &subject.lab.mounts);

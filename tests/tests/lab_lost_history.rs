@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use edge_filter_tests::lab::Lab;
-use edge_filter_tests::lab::boot::{LAST_RESORT, filtered, last_good, state};
+use edge_filter_tests::lab::boot::{LAST_RESORT, filtered, last_good, renew_internal, state};
 use edge_filter_tests::lab::daemon::Daemon;
 use edge_filter_tests::lab::probe::Probe;
 use edge_filter_tests::lab::product::Mode;
@@ -15,13 +15,6 @@ use edge_filter_tests::lab::trial::{FIRST, MOVED, generations, lab, refusal, unt
 
 fn damage(lab: &Lab, file: &str) -> Result<()> {
     Ok(fs::write(state(lab, file), "{ half")?)
-}
-
-/// Takes a device away and makes it anew, without a filter.
-fn renew_internal(lab: &Lab) -> Result<()> {
-    lab.edge.ip("link del internal\n")?;
-    lab.edge
-        .ip("link add internal type veth peer name internal-peer\n")
 }
 
 fn await_deadline(lab: &Lab, generation: u64) -> Result<()> {

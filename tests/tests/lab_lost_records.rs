@@ -298,6 +298,8 @@ fn a_first_trial_whose_record_is_damaged_can_be_ended() -> Result<()> {
                 "{said}"
             );
         }
+        let (_, complained) = last_good(&lab, 0)?;
+        assert!(complained.contains("generations/1.json"), "{complained}");
         if ends_it == "apply" {
             lab.apply(&first, Mode::Native)?;
             assert_eq!(generations(&lab.json(&["rollback", "--list"])?), [2]);

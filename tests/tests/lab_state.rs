@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use edge_filter_tests::lab::boot::small_disk;
 use edge_filter_tests::lab::product::{Mode, counter, expect_exit};
 use edge_filter_tests::lab::{Lab, Plan, sample};
 use nix::fcntl::{Flock, FlockArg};
@@ -36,10 +37,7 @@ fn refusal(command: &mut Command) -> Result<String> {
 
 /// Mounts a tmpfs of one page, less than a record, on the lab's state directory.
 fn small_state(lab: &Lab) -> Result<PathBuf> {
-    fs::create_dir_all(lab.mounts.outside("state/edge-filter"))?;
-    let mut mount = lab.edge.command_in("mount", &lab.mounts);
-    mount.args(["-t", "tmpfs", "-o", "size=4k", "small"]);
-    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    small_disk(lab, "4k")?;
     Ok(lab.mounts.state_dir())
 }
 

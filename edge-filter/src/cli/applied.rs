@@ -69,7 +69,7 @@ fn in_words(applied: &Applied, trial: Option<&TrialStatus>) -> String {
     }
     text += &rules_in_words(&applied.rules);
     if let Some(deadline) = applied.confirm_deadline {
-        let is_first = trial.is_some_and(|trial| !trial.filtered_afterwards);
+        let is_first = trial.is_some_and(|trial| !trial.end.filtered_afterwards);
         let then = if is_first {
             "nothing is filtered any more"
         } else {

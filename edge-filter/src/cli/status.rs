@@ -8,7 +8,7 @@ use super::output::{print, print_json, render, table};
 use crate::generation::Instance;
 use crate::generation::last_good::Ground;
 use crate::generation::status::{
-    AbsentDevice, FlowStatus, LostTrialStatus, Status, TrialStatus, Trouble, runs_ahead, status,
+    AbsentDevice, FlowStatus, Status, TrialEnd, TrialStatus, Trouble, runs_ahead, status,
 };
 
 pub(super) fn run(instance: &Instance, args: &JsonArgs) -> Result<(), Failure> {
@@ -118,10 +118,7 @@ fn in_words(status: &Status) -> String {
 
 /// What is so where hooks are known, and no record tells what decides there.
 fn without_policy(status: &Status) -> &'static str {
-    let is_over = |passed: Option<bool>| passed == Some(true);
-    let trial = status.trial.as_ref().map(|trial| trial.passed);
-    let lost = status.lost_trial.as_ref().map(|trial| trial.passed);
-    if !is_over(trial) && !is_over(lost) {
+    if !status.trial_ends().any(|end| end.passed) {
         "programs are attached, but the state directory knows nothing of them"
     } else if status.hooks.iter().any(|hook| hook.filtered) {
         "a policy that no record names is enforced"
@@ -183,43 +180,52 @@ fn trial_in_words(trial: &TrialStatus) -> String {
     let TrialStatus {
         name,
         generation,
+        end,
+        ..
+    } = trial;
+    if end.passed {
+        return past_trial_in_words(
+            &format!("the trial of policy '{name}', generation {generation},"),
+            end,
+        );
+    }
+    let TrialEnd {
         confirm_deadline,
         then,
         ..
-    } = trial;
-    if trial.passed {
-        format!(
-            "the trial of policy '{name}', generation {generation}, was over at \
-             {confirm_deadline:.0}: {then}, as before; `edge-filter apply` puts another \
-             policy in its place, and `edge-filter rollback` clears it away"
-        )
-    } else {
-        format!(
-            "it is on trial until {confirm_deadline:.0}: from then on {then}; \
-             `edge-filter confirm` keeps it, `edge-filter rollback` ends it now"
-        )
-    }
+    } = end;
+    format!(
+        "it is on trial until {confirm_deadline:.0}: from then on {then}; `edge-filter confirm` \
+         keeps it, `edge-filter rollback` ends it now"
+    )
 }
 
-fn lost_trial_in_words(trial: &LostTrialStatus) -> String {
-    let LostTrialStatus {
+fn lost_trial_in_words(end: &TrialEnd) -> String {
+    let trial = "a trial of which no record tells";
+    if end.passed {
+        return past_trial_in_words(trial, end);
+    }
+    let TrialEnd {
         confirm_deadline,
         then,
         ..
-    } = trial;
-    if trial.passed {
-        format!(
-            "a trial of which no record tells was over at {confirm_deadline:.0}: {then}, as before; \
-             `edge-filter apply` puts another policy in its place, and `edge-filter rollback` \
-             clears it away"
-        )
-    } else {
-        format!(
-            "a trial of which no record tells lasts until {confirm_deadline:.0}: from then on \
-             {then}; nobody can confirm it: `edge-filter apply POLICY` enforces a policy for good, \
-             `edge-filter rollback` ends it now"
-        )
-    }
+    } = end;
+    format!(
+        "{trial} lasts until {confirm_deadline:.0}: from then on {then}; nobody can confirm it: \
+         `edge-filter apply POLICY` enforces a policy for good, `edge-filter rollback` ends it now"
+    )
+}
+
+fn past_trial_in_words(trial: &str, end: &TrialEnd) -> String {
+    let TrialEnd {
+        confirm_deadline,
+        then,
+        ..
+    } = end;
+    format!(
+        "{trial} was over at {confirm_deadline:.0}: {then}, as before; `edge-filter apply` puts \
+         another policy in its place, and `edge-filter rollback` clears it away"
+    )
 }
 
 fn in_full(trouble: Trouble) -> &'static str {

@@ -63,15 +63,19 @@ pub(super) struct Attached {
     /// The same where no record names the program.
     pub(super) lost_trial: Option<LostTrial>,
     /// The program that takes over after a trial.
-    pub(super) successor: Option<u32>,
-    /// Whether that one lets everything pass.
-    pub(super) opens: bool,
+    pub(super) successor: Option<Successor>,
 }
 
 impl Attached {
     /// Whether its program is on trial and no record tells of it.
     pub(super) fn is_lost_trial(&self) -> bool {
         self.lost_trial.is_some()
+    }
+
+    /// The program that is attached, and the one that takes over after a trial.
+    pub(super) fn programs(&self) -> impl Iterator<Item = u32> {
+        let next = self.successor.map(|next| next.id);
+        next.into_iter().chain([self.program_id])
     }
 
     /// The generation that decides there.
@@ -292,8 +296,7 @@ pub(super) fn attached(
             place,
             trial,
             lost_trial,
-            successor: next.map(|next| next.id),
-            opens: next.is_some_and(|next| next.passes),
+            successor: next,
         });
     }
     // In the order of the policy: as the newest record has them.

@@ -91,7 +91,7 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
         ground,
         mut applied,
         mut failed,
-        warnings,
+        mut warnings,
         standing: passing,
     } = ready(instance, management)?;
     let standing = match ground {
@@ -106,7 +106,10 @@ pub fn last_good(instance: &Instance, management: &Management) -> Result<LastGoo
         }
         Ground::Attached(_) => None,
         // It may be the first that was ever applied, and on trial.
-        Ground::Nothing => standing(instance).unwrap_or_default(),
+        Ground::Nothing => standing(instance).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            None
+        }),
         _ => standing(instance)?,
     };
     let standing = match standing {
@@ -380,8 +383,8 @@ impl Ground {
             Self::Nothing | Self::Committed => None,
             Self::InMemory(reason) => Some(format!(
                 "the state directory cannot be used: {reason}\n  what was committed last is \
-                 enforced all the same, or what is on trial; what is counted lies in memory, and ends with it\n  help: \
-                 make room, or see to the disk; the next `edge-filter apply` sets aside what \
+                 enforced all the same, or what is on trial; what is counted lies in memory, and \
+                 ends with it\n  help: make room, or see to the disk; the next `edge-filter apply` sets aside what \
                  cannot be read, and keeps the rest"
             )),
             Self::Attached(reason) => Some(format!(

@@ -1,7 +1,6 @@
 //! A trial of which no record tells: what the kernel itself still knows of it.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 
@@ -57,13 +56,8 @@ impl LostTrial {
     /// The kernel does not tell the time, or no calendar goes that far.
     pub(super) fn deadline(&self) -> Result<Timestamp, KernelError> {
         let (SinceBoot(deadline), SinceBoot(now)) = (self.course.deadline, SinceBoot::now()?);
-        let ahead = |ahead: Duration| Timestamp::now().checked_add(ahead);
-        let behind = |behind: Duration| Timestamp::now().checked_sub(behind);
-        let found = deadline
-            .checked_sub(now)
-            .map_or_else(|| behind(now.abs_diff(deadline)), ahead);
-        let found =
-            found.map_err(|error| KernelError::new("tell when a trial is over").because(error))?;
-        Ok(found.round(Unit::Second).unwrap_or(found))
+        let boot = Timestamp::now().checked_sub(now);
+        let found = boot.and_then(|boot| boot.checked_add(deadline)?.round(Unit::Second));
+        found.map_err(|error| KernelError::new("tell when a trial is over").because(error))
     }
 }

@@ -17,7 +17,7 @@ use super::last_hits::{LastHit, LastHits, Moment};
 use super::lasting::{Awaited, Lasting};
 use super::plan::HookPlan;
 use super::sites::Sites;
-use super::status::{HookStatus, LostTrialStatus, Status, TrialStatus, status};
+use super::status::{HookStatus, Status, TrialEnd, TrialStatus, status};
 use crate::kernel::KernelError;
 use crate::kernel::counters::Count;
 use crate::policy::{Direction, Policy};
@@ -194,11 +194,7 @@ pub fn propose(
         None => Watched::default(),
     };
     // Whatever is applied ends the trial, and holds for good.
-    let is_on_trial = status.trial.as_ref().is_some_and(|trial| !trial.passed)
-        || status
-            .lost_trial
-            .as_ref()
-            .is_some_and(|trial| !trial.passed);
+    let is_on_trial = status.trial_ends().any(|end| !end.passed);
     let changes =
         !(difference.is_empty() && devices.is_empty() && not_awaited.is_empty()) || is_on_trial;
     Ok(Proposal {
@@ -235,49 +231,60 @@ fn of_trial(trial: &TrialStatus) -> String {
     let TrialStatus {
         name,
         generation,
+        end,
+        ..
+    } = trial;
+    if end.passed {
+        return of_past_trial(
+            &format!("the trial of policy '{name}', generation {generation},"),
+            end,
+        );
+    }
+    let TrialEnd {
         confirm_deadline,
         then,
         ..
-    } = trial;
-    match (trial.passed, trial.afterwards) {
-        (false, _) => format!(
-            "policy '{name}', generation {generation}, is on trial until {confirm_deadline:.0}, \
-             and from then on {then}; what is compared is the policy on trial, and whatever is \
-             applied takes its place for good"
-        ),
-        (true, Some(decides)) => format!(
-            "the trial of policy '{name}', generation {generation}, was over at \
-             {confirm_deadline:.0}: what is compared is generation {decides}, which decides again"
-        ),
-        (true, None) if trial.filtered_afterwards => format!(
-            "the trial of policy '{name}', generation {generation}, was over at \
-             {confirm_deadline:.0}, and {then}: all rules are shown as new"
-        ),
-        (true, None) => format!(
-            "the trial of policy '{name}', generation {generation}, was over at \
-             {confirm_deadline:.0}, and nothing was filtered before it: all rules are shown as new"
-        ),
-    }
+    } = end;
+    format!(
+        "policy '{name}', generation {generation}, is on trial until {confirm_deadline:.0}, and \
+         from then on {then}; what is compared is the policy on trial, and whatever is applied \
+         takes its place for good"
+    )
 }
 
 /// The same where no record tells of it.
-fn of_lost_trial(trial: &LostTrialStatus) -> String {
-    let LostTrialStatus {
+fn of_lost_trial(end: &TrialEnd) -> String {
+    let trial = "a trial of which no record tells";
+    if end.passed {
+        return of_past_trial(trial, end);
+    }
+    let TrialEnd {
         confirm_deadline,
         then,
         ..
-    } = trial;
-    match (trial.passed, trial.afterwards) {
-        (false, _) => format!(
-            "a trial of which no record tells lasts until {confirm_deadline:.0}, and from then on \
-             {then}: all rules are shown as new, and whatever is applied takes its place for good"
+    } = end;
+    format!(
+        "{trial} lasts until {confirm_deadline:.0}, and from then on {then}: all rules are shown \
+         as new, and whatever is applied takes its place for good"
+    )
+}
+
+fn of_past_trial(trial: &str, end: &TrialEnd) -> String {
+    let TrialEnd {
+        confirm_deadline,
+        then,
+        ..
+    } = end;
+    match end.afterwards {
+        Some(decides) => format!(
+            "{trial} was over at {confirm_deadline:.0}: what is compared is generation {decides}, \
+             which decides again"
         ),
-        (true, Some(decides)) => format!(
-            "a trial of which no record tells was over at {confirm_deadline:.0}: what is compared \
-             is generation {decides}, which decides again"
+        None if end.filtered_afterwards => format!(
+            "{trial} was over at {confirm_deadline:.0}, and {then}: all rules are shown as new"
         ),
-        (true, None) => format!(
-            "a trial of which no record tells was over at {confirm_deadline:.0}, and {then}: all \
+        None => format!(
+            "{trial} was over at {confirm_deadline:.0}, and nothing was filtered before it: all \
              rules are shown as new"
         ),
     }

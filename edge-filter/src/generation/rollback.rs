@@ -149,8 +149,7 @@ fn was_open(trial: Option<OnTrial>, attached: &[Attached], history: &[Committed]
 fn held_by(attached: &[Attached], record: &Record) -> BTreeMap<String, String> {
     let here = attached.iter().filter(|link| link.running.is_ok());
     here.filter_map(|link| {
-        let mut ids = link.successor.into_iter().chain([link.program_id]);
-        let hook = ids.find_map(|id| record.hook(id))?;
+        let hook = link.programs().find_map(|id| record.hook(id))?;
         Some((link.device.clone(), hook.interface.clone()))
     })
     .collect()

@@ -29,7 +29,7 @@ pub struct Status {
     /// none.
     pub trial: Option<TrialStatus>,
     /// A trial of which no record tells; null if there is none.
-    pub lost_trial: Option<LostTrialStatus>,
+    pub lost_trial: Option<TrialEnd>,
     /// Every hook.
     pub hooks: Vec<HookStatus>,
     /// The devices that play a role and have no hook.
@@ -71,23 +71,14 @@ pub struct TrialStatus {
     pub hash: String,
     /// The number of the generation.
     pub generation: u64,
-    /// When it reverts by itself, or did.
-    pub confirm_deadline: Timestamp,
-    /// Whether that has passed.
-    pub passed: bool,
-    /// The generation that decides from then on; null if nothing is filtered then, or no record
-    /// tells.
-    pub afterwards: Option<u64>,
-    /// Whether anything is filtered from then on.
-    pub filtered_afterwards: bool,
-    /// What is so from then on, as a clause.
-    #[serde(skip)]
-    pub then: String,
+    /// How it ends.
+    #[serde(flatten)]
+    pub end: TrialEnd,
 }
 
-/// A trial of which no record tells.
+/// How a trial ends.
 #[derive(Debug, Serialize)]
-pub struct LostTrialStatus {
+pub struct TrialEnd {
     /// When it reverts by itself, or did.
     pub confirm_deadline: Timestamp,
     /// Whether that has passed.
@@ -190,15 +181,15 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
             name: record.policy.name.clone(),
             hash: record.policy.hash.clone(),
             generation: record.generation,
-            confirm_deadline: record.trial?.deadline,
-            passed: trial.is_over,
-            afterwards: trial.afterwards.generation(),
-            filtered_afterwards: trial.afterwards != Afterwards::Nobody,
-            then: trial.afterwards.in_words(),
+            end: TrialEnd::of(record.trial?.deadline, trial.is_over, trial.afterwards),
         })
     });
     let lost_trial = LostTrial::newest(&attached);
-    let lost_trial = lost_trial.map(lost_trial_status).transpose()?;
+    let lost_trial = lost_trial.map(|trial| {
+        let deadline = trial.deadline()?;
+        Ok::<_, KernelError>(TrialEnd::of(deadline, trial.is_over, trial.afterwards))
+    });
+    let lost_trial = lost_trial.transpose()?;
     let absent = match newest {
         Some(record) => record.absent.clone(),
         None if attached.is_empty() => committed_devices(instance),
@@ -234,14 +225,24 @@ fn status_now(instance: &Instance) -> Result<Status, KernelError> {
     })
 }
 
-fn lost_trial_status(trial: LostTrial) -> Result<LostTrialStatus, KernelError> {
-    Ok(LostTrialStatus {
-        confirm_deadline: trial.deadline()?,
-        passed: trial.is_over,
-        afterwards: trial.afterwards.generation(),
-        filtered_afterwards: trial.afterwards != Afterwards::Nobody,
-        then: trial.afterwards.in_words(),
-    })
+impl Status {
+    /// How the trials end that anything tells of.
+    pub fn trial_ends(&self) -> impl Iterator<Item = &TrialEnd> {
+        let recorded = self.trial.as_ref().map(|trial| &trial.end);
+        recorded.into_iter().chain(&self.lost_trial)
+    }
+}
+
+impl TrialEnd {
+    fn of(confirm_deadline: Timestamp, passed: bool, afterwards: Afterwards) -> Self {
+        Self {
+            confirm_deadline,
+            passed,
+            afterwards: afterwards.generation(),
+            filtered_afterwards: afterwards != Afterwards::Nobody,
+            then: afterwards.in_words(),
+        }
+    }
 }
 
 /// The devices of the generation that was committed last. What cannot be read names none.

@@ -30,9 +30,7 @@ pub(super) fn is_whole(
     if attached.is_empty() || attached.iter().any(|link| !lasts(link)) {
         return Ok(false);
     }
-    let programs = programs(&attached);
-    let decides = |record: &&Record| programs.iter().any(|&id| record.hook(id).is_some());
-    let recorded = records.iter().filter(decides).flat_map(sides);
+    let recorded = in_force(records, &attached).flat_map(sides);
     let devices = last.into_iter().flat_map(|last| last.devices.values());
     let committed = devices.flatten().map(|device| (&**device, None));
     let is_open = |(name, side): Side<'_>| {
@@ -51,23 +49,21 @@ pub(super) fn is_whole(
 /// # Errors
 /// The kernel refuses to tell.
 pub(super) fn is_recorded(instance: &Instance, records: &[Record]) -> Result<bool, KernelError> {
-    let programs = programs(&attached(instance, records)?);
-    let mut records = records.iter();
-    Ok(records.any(|record| programs.iter().any(|&id| record.hook(id).is_some())))
+    let attached = attached(instance, records)?;
+    Ok(in_force(records, &attached).next().is_some())
 }
 
-/// The programs that are attached, and those that follow after a trial.
-fn programs(attached: &[Attached]) -> BTreeSet<u32> {
-    let programs = attached.iter();
-    programs
-        .flat_map(|link| link.successor.into_iter().chain([link.program_id]))
-        .collect()
+/// The records of programs that are attached, or follow after a trial.
+fn in_force<'r>(records: &'r [Record], attached: &[Attached]) -> impl Iterator<Item = &'r Record> {
+    let programs: BTreeSet<u32> = attached.iter().flat_map(Attached::programs).collect();
+    let is_one = move |record: &&Record| programs.iter().any(|&id| record.hook(id).is_some());
+    records.iter().filter(is_one)
 }
 
 /// Whether it filters, or will when a trial is over that leaves this side open, and goes on.
 fn lasts(link: &Attached) -> bool {
     let is_unfiltered = |trouble| matches!(trouble, Trouble::FilterGone | Trouble::TrialOver);
-    let will_open = link.running.is_ok() && link.opens;
+    let will_open = link.running.is_ok() && link.successor.is_some_and(|next| next.passes);
     !will_open && !link.trouble().is_some_and(is_unfiltered)
 }
 

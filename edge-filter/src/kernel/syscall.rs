@@ -13,7 +13,7 @@ use std::path::Path;
 mod array;
 mod value;
 
-pub(super) use array::{numbers_of, program_array, program_in_array_of};
+pub(super) use array::{map_named, program_array, program_in_array_of};
 pub(super) use value::only_value;
 
 // enum bpf_cmd and friends, include/uapi/linux/bpf.h.
@@ -146,6 +146,19 @@ struct ObjectInfo {
     object: u32,
     length: u32,
     info: u64,
+}
+
+/// The head of `struct bpf_map_info`.
+#[derive(Default)]
+#[repr(C)]
+struct MapInfo {
+    kind: u32,
+    id: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+    flags: u32,
+    name: [u8; 16],
 }
 
 /// The head of `union bpf_attr` for `BPF_MAP_*_ELEM`.

@@ -150,8 +150,10 @@ pub fn course_of(program: BorrowedFd<'_>) -> Result<Course, KernelError> {
             .because(error)
             .if_forbidden()
     };
-    let numbers = syscall::numbers_of(program, object::TRIAL).map_err(asking)?;
-    let [deadline, ..] = numbers.ok_or_else(|| asking(io::ErrorKind::NotFound.into()))?;
+    let map = syscall::map_named(program, object::TRIAL).map_err(asking)?;
+    let map = map.ok_or_else(|| asking(io::ErrorKind::NotFound.into()))?;
+    let trial = syscall::only_value(map.as_fd()).map_err(asking)?;
+    let deadline = trial.first().copied().unwrap_or_default();
     Ok(Course {
         deadline: SinceBoot(Duration::from_nanos(deadline)),
         is_open: object::is_open(&syscall::program_name(program).map_err(asking)?),

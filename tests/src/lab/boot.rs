@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::product::Mode;
+use super::product::{Mode, expect_exit};
 use super::{Lab, Plan};
 
 /// Which of the probe's ports are open where nothing is.
@@ -56,6 +56,25 @@ pub fn said(output: &Output) -> Result<(String, String)> {
     let (told, complained) = (text(&output.stdout)?, text(&output.stderr)?);
     ensure!(!complained.contains("panicked"), "{complained}");
     Ok((told, complained))
+}
+
+/// Takes `internal` away and makes it anew, without a filter; nobody sends anything to it.
+pub fn renew_internal(lab: &Lab) -> Result<()> {
+    lab.edge.ip("link del internal\n")?;
+    lab.edge.ip(&format!(
+        "link add internal type veth peer name internal-peer\n\
+         link set internal-peer netns {}\n",
+        lab.world.path()
+    ))
+}
+
+/// Mounts a tmpfs of `size`, as mount(8) has it, on the state directory.
+pub fn small_disk(lab: &Lab, size: &str) -> Result<()> {
+    fs::create_dir_all(state(lab, ""))?;
+    let mut mount = lab.edge.command_in("mount", &lab.mounts);
+    mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "small"]);
+    expect_exit(mount.arg(lab.mounts.state_dir()), 0)?;
+    Ok(())
 }
 
 /// A file of the state directory.

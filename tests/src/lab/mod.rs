@@ -40,6 +40,7 @@ mod statistics;
 pub mod stream;
 pub mod swaps;
 pub mod threaded;
+pub mod traced;
 pub mod trial;
 pub mod volume;
 pub mod wire;

@@ -1,18 +1,18 @@
 //! Arrays of programs, which aya 0.14 fills only with programs that it has loaded itself, and
-//! arrays that are found by the program that uses them.
+//! maps that are found by the program that uses them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{
-    BPF_MAP_LOOKUP_ELEM, MapElement, ObjectId, bpf, bpf_answering, number, object_info, owned,
+    BPF_MAP_LOOKUP_ELEM, MapElement, MapInfo, ObjectId, bpf, bpf_answering, number, object_info,
+    owned,
 };
 
 // enum bpf_cmd and enum bpf_map_type, include/uapi/linux/bpf.h.
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
-const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
 
 /// More maps than a program of ours uses.
@@ -44,19 +44,6 @@ struct ProgramInfo {
     map_ids: u64,
 }
 
-/// The head of `struct bpf_map_info`.
-#[derive(Default)]
-#[repr(C)]
-struct MapInfo {
-    kind: u32,
-    id: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    flags: u32,
-    name: [u8; 16],
-}
-
 /// An array of one program.
 pub(in crate::kernel) fn program_array(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let attributes = MapCreate {
@@ -84,19 +71,14 @@ pub(in crate::kernel) fn program_in_array_of(program: BorrowedFd<'_>) -> io::Res
     array.map_or(Ok(None), |array| first(array.as_fd()))
 }
 
-/// The three numbers that `program` keeps in the map of that `name`; none if it uses no such
-/// map.
-pub(in crate::kernel) fn numbers_of(
+/// The map of that `name` that `program` uses; none if it uses no such map.
+pub(in crate::kernel) fn map_named(
     program: BorrowedFd<'_>,
     name: &str,
-) -> io::Result<Option<[u64; 3]>> {
-    let map = map_of(program, |map| {
-        let is_named = map.name.split(|byte| *byte == 0).next() == Some(name.as_bytes());
-        is_named
-            && map.kind == BPF_MAP_TYPE_ARRAY
-            && map.value_size as usize == size_of::<[u64; 3]>()
-    })?;
-    map.map_or(Ok(None), |map| first(map.as_fd()))
+) -> io::Result<Option<OwnedFd>> {
+    map_of(program, |map| {
+        map.name.split(|byte| *byte == 0).next() == Some(name.as_bytes())
+    })
 }
 
 /// The first map that `program` uses and that is `wanted`.
@@ -126,17 +108,16 @@ fn map_of(
     Ok(None)
 }
 
-/// The first value of an array, if it has one; `V` is what the kernel knows its values to be.
-fn first<V: Default>(array: BorrowedFd<'_>) -> io::Result<Option<V>> {
-    let (key, mut value) = (0_u32, V::default());
+fn first(array: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    let (key, mut program_id) = (0_u32, 0_u32);
     let mut element = MapElement {
         map: number(array),
         key: (&raw const key).addr() as u64,
-        value: (&raw mut value).addr() as u64,
+        value: (&raw mut program_id).addr() as u64,
         ..Default::default()
     };
     match bpf_answering(BPF_MAP_LOOKUP_ELEM, &mut element) {
-        Ok(_) => Ok(Some(value)),
+        Ok(_) => Ok(Some(program_id)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error),
     }

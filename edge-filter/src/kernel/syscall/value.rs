@@ -3,22 +3,10 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::{BPF_MAP_LOOKUP_ELEM, MapElement, bpf, number, object_info};
+use super::{BPF_MAP_LOOKUP_ELEM, MapElement, MapInfo, bpf, number, object_info};
 
 // enum bpf_map_type, include/uapi/linux/bpf.h.
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
-
-/// The head of `struct bpf_map_info`.
-#[derive(Default)]
-#[repr(C)]
-struct MapInfo {
-    kind: u32,
-    id: u32,
-    key_size: u32,
-    value_size: u32,
-    entries: u32,
-    flags: u32,
-}
 
 /// The only value of an array, in words of this machine.
 pub(in crate::kernel) fn only_value(map: BorrowedFd<'_>) -> io::Result<Vec<u64>> {
